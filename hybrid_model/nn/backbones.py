@@ -1,0 +1,169 @@
+"""Architectures by family: CIFAR ResNets, a wide binary net for 32x32 images, small nets for digits and sensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from hybrid_model.nn.architecture import Architecture, Bits, CutSpec, ExitSpec, StemSpec, UnitSpec
+
+#: CIFAR's channel means as whole grey levels: an integer zero point lets an 8-bit stem pad with exact zeros.
+CIFAR_ZERO_POINT = (125.0, 123.0, 114.0)
+CIFAR_SCALE = (1 / 64.0, 1 / 64.0, 1 / 64.0)
+
+
+def resnet(
+    *,
+    depth: int = 32,
+    widths: Sequence[int] = (16, 32, 64),
+    classes: int = 10,
+    edge_convolutions: int = 16,
+    weight_bits: Bits = 1,
+    activation_bits: Bits = 1,
+    exits_after: Sequence[int] | None = None,
+    exit_pool: tuple[int, int] | None = (3, 3),
+    cut_channels: int | None = None,
+    cut_bits: Literal[1, 2, 3, 4] = 1,
+) -> Architecture:
+    """The CIFAR ResNet family (He et al. 2016, section 4.2): three stages of (depth - 2) / 6 basic units.
+
+    The first `edge_convolutions` quantized convolutions are the edge; the stem, shortcuts and exits stay in full
+    precision. `exits_after` counts units; by default one exit stands at the cut.
+    """
+    if depth % 6 != 2:
+        raise ValueError(f"a CIFAR ResNet has 6n + 2 layers (20, 32, 44, ...), not {depth}")
+    if edge_convolutions % 2:
+        raise ValueError(f"units have two convolutions each: {edge_convolutions} edge convolutions end inside one")
+    per_stage = (depth - 2) // 6
+    edge_units = edge_convolutions // 2
+    units = []
+    for number in range(3 * per_stage):
+        stage, first = divmod(number, per_stage)
+        on_edge = number < edge_units
+        units.append(
+            UnitSpec(
+                kind="basic",
+                channels=widths[stage],
+                stride=(2, 2) if stage > 0 and first == 0 else (1, 1),
+                weight_bits=weight_bits if on_edge else 32,
+                activation_bits=activation_bits if on_edge else 32,
+            )
+        )
+    return Architecture(
+        input_shape=(32, 32, 3),
+        input_dtype="uint8",
+        zero_point=CIFAR_ZERO_POINT,
+        scale=CIFAR_SCALE,
+        classes=classes,
+        stem=StemSpec(channels=widths[0]),
+        units=tuple(units),
+        exits=tuple(ExitSpec(after=a, pool=exit_pool) for a in (exits_after or (edge_units,))),
+        cut=CutSpec(after=edge_units, channels=cut_channels, bits=cut_bits),
+    )
+
+
+def wide_binary(
+    *,
+    classes: int = 10,
+    stem_channels: int = 64,
+    edge_widths: Sequence[tuple[int, int]] = ((96, 3), (192, 3)),
+    exits_after: Sequence[int] | None = None,
+    cut_channels: int | None = 32,
+    cut_bits: Literal[1, 2, 3, 4] = 1,
+    cloud_widths: Sequence[int] = (128, 128, 128),
+    dropout: float = 0.0,
+) -> Architecture:
+    """A wide binary edge of Bi-Real units under an 8-bit stride-2 stem, and a narrower full-precision cloud half.
+
+    `edge_widths`: (channels, units) per stage, at 16x16, 8x8, ...; `cloud_widths`: one basic unit each.
+    """
+    units: list[UnitSpec] = []
+    for stage, (channels, count) in enumerate(edge_widths):
+        for number in range(count):
+            stride = (2, 2) if stage > 0 and number == 0 else (1, 1)
+            units.append(UnitSpec(kind="bireal", channels=channels, stride=stride, weight_bits=1, activation_bits=1))
+    edge_units = len(units)
+    units += [UnitSpec(kind="basic", channels=c) for c in cloud_widths]
+    return Architecture(
+        input_shape=(32, 32, 3),
+        input_dtype="uint8",
+        zero_point=CIFAR_ZERO_POINT,
+        scale=CIFAR_SCALE,
+        classes=classes,
+        stem=StemSpec(channels=stem_channels, kernel=(4, 4), stride=(2, 2), padding=(1, 1), weight_bits=8),
+        units=tuple(units),
+        exits=tuple(ExitSpec(after=a) for a in (exits_after or (edge_units,))),
+        cut=CutSpec(after=edge_units, channels=cut_channels, bits=cut_bits),
+        classifier_dropout=dropout,
+    )
+
+
+def digits_net(
+    *, widths: Sequence[int] = (32, 64), cut_channels: int | None = 16, cloud_widths: Sequence[int] = (64,)
+) -> Architecture:
+    """A small net for 8x8 grey digits: plain binary units (integer thresholds alone), one exit, a binary cut."""
+    units = [
+        UnitSpec(kind="plain", channels=widths[0], weight_bits=1, activation_bits=1),
+        UnitSpec(kind="plain", channels=widths[0], pool=(2, 2), weight_bits=1, activation_bits=1),
+        UnitSpec(kind="plain", channels=widths[1], weight_bits=1, activation_bits=1),
+    ]
+    edge_units = len(units)
+    units += [UnitSpec(kind="basic", channels=c) for c in cloud_widths]
+    return Architecture(
+        input_shape=(8, 8, 1),
+        input_dtype="uint8",
+        zero_point=(78.0,),
+        scale=(1 / 96.0,),
+        classes=10,
+        stem=StemSpec(channels=widths[0], weight_bits=8),
+        units=tuple(units),
+        exits=(ExitSpec(after=edge_units),),
+        cut=CutSpec(after=edge_units, channels=cut_channels, bits=1),
+    )
+
+
+#: Mean and 1 / standard deviation of the nine channels over UCI HAR's training subjects (g, rad/s, g).
+HAR_ZERO_POINT = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.80, 0.03, 0.09)
+HAR_SCALE = (5.1, 8.2, 9.3, 2.5, 2.6, 3.9, 2.4, 2.6, 3.0)
+
+
+def sensor_net(
+    *,
+    length: int = 128,
+    channels: int = 9,
+    classes: int = 6,
+    stem_channels: int = 32,
+    edge_widths: Sequence[tuple[int, int]] = ((64, 2), (96, 2), (128, 2)),
+    exits_after: Sequence[int] | None = None,
+    cut_channels: int | None = 16,
+    cut_bits: Literal[1, 2, 3, 4] = 1,
+    cloud_widths: Sequence[int] = (64, 64),
+    zero_point: Sequence[float] = HAR_ZERO_POINT,
+    scale: Sequence[float] = HAR_SCALE,
+    dropout: float = 0.2,
+) -> Architecture:
+    """A one-dimensional net for sensor windows (length x channels): Bi-Real units with kernels of 5 samples."""
+    units: list[UnitSpec] = []
+    for stage, (width, count) in enumerate(edge_widths):
+        for number in range(count):
+            stride = (1, 2) if stage > 0 and number == 0 else (1, 1)
+            units.append(
+                UnitSpec(kind="bireal", channels=width, kernel=(1, 5), stride=stride, weight_bits=1, activation_bits=1)
+            )
+    edge_units = len(units)
+    units += [UnitSpec(kind="basic", channels=c, kernel=(1, 3)) for c in cloud_widths]
+    return Architecture(
+        input_shape=(1, length, channels),
+        input_dtype="float32",
+        zero_point=tuple(zero_point),
+        scale=tuple(scale),
+        classes=classes,
+        stem=StemSpec(channels=stem_channels, kernel=(1, 5), stride=(1, 2), padding=(0, 2)),
+        units=tuple(units),
+        exits=tuple(ExitSpec(after=a) for a in (exits_after or (edge_units,))),
+        cut=CutSpec(after=edge_units, channels=cut_channels, bits=cut_bits),
+        classifier_dropout=dropout,
+    )
+
+
+FAMILIES = {"resnet": resnet, "wide_binary": wide_binary, "digits": digits_net, "sensor": sensor_net}

@@ -1,0 +1,124 @@
+"""Recipes: everything a training run depends on, in a TOML file that a person can read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hybrid_model.nn.architecture import Architecture
+from hybrid_model.nn.backbones import FAMILIES
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be found or does not make sense; the message says which and why."""
+
+
+class Schedule(BaseModel):
+    """How long and how fast. `lr` is the peak of a one-cycle schedule (Smith, Topin 2017, arXiv 1708.07120)."""
+
+    model_config = ConfigDict(extra="forbid")
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(default=128, gt=0)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup_share: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+
+class Losses(BaseModel):
+    """The joint loss: final cross entropy + sum of exit_weights[i] x exit cross entropy (arXiv 2005.10851, section 3).
+
+    `distillation` mixes into every exit's loss the Kullback-Leibler divergence from the final classifier's softened
+    answer (Hinton et al. 2015, arXiv 1503.02531). `two_stage`: first the backbone by its final loss, then the exits
+    alone on the frozen backbone.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    method: Literal["joint", "two_stage"] = "joint"
+    exit_weights: tuple[float, ...] = (0.5,)
+    distillation: float = Field(default=0.0, ge=0.0, le=1.0)
+    distillation_temperature: float = Field(default=2.0, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class OperatingPoint(BaseModel):
+    """How the exits' thresholds are chosen on the tuning split."""
+
+    model_config = ConfigDict(extra="forbid")
+    score: Literal["entropy", "max_probability", "margin"] = "entropy"
+    fit_temperature: bool = True
+    edge_share: float = Field(default=0.65, gt=0, lt=1)
+
+
+class Recipe(BaseModel):
+    """A whole training run."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    summary: str = ""
+    dataset: str
+    family: str
+    architecture: dict[str, Any] = Field(default_factory=dict)
+    augmentation: Literal["none", "crop_flip", "digits", "sensor"] = "none"
+    seed: int = 0
+    compile: bool = False
+    schedule: Schedule
+    losses: Losses = Losses()
+    operating_point: OperatingPoint = OperatingPoint()
+
+    def build(self) -> Architecture:
+        """The architecture that the recipe names.
+
+        Raises RecipeError if the family is unknown or refuses its arguments.
+        """
+        if self.family not in FAMILIES:
+            raise RecipeError(f"recipe {self.name}: unknown family {self.family!r}; there are {', '.join(FAMILIES)}")
+        try:
+            arch: Architecture = FAMILIES[self.family](**self.architecture)  # type: ignore[operator]
+        except (TypeError, ValueError) as error:
+            raise RecipeError(f"recipe {self.name}: {error}") from error
+        if len(self.losses.exit_weights) != len(arch.exits):
+            raise RecipeError(
+                f"recipe {self.name}: {len(self.losses.exit_weights)} exit weights for {len(arch.exits)} exits"
+            )
+        return arch
+
+    def fingerprint(self) -> str:
+        """12 hex digits over everything that shapes the weights; a checkpoint resumes only under the same."""
+        body = self.model_dump(mode="json", exclude={"summary", "operating_point", "compile"})
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    folder = resources.files("hybrid_model.training") / "recipes"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """A shipped recipe by name, or a TOML file by path.
+
+    Raises RecipeError with what is wrong and what would be right.
+    """
+    path = Path(name_or_path)
+    if name_or_path in recipe_names():
+        text = (resources.files("hybrid_model.training") / "recipes" / f"{name_or_path}.toml").read_text()
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        raise RecipeError(f"no recipe {name_or_path!r}: give a file, or one of {', '.join(recipe_names())}")
+    try:
+        return Recipe.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name_or_path}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"{name_or_path}: {where}: {first['msg']}") from error
