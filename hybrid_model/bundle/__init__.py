@@ -1,0 +1,27 @@
+"""The trained network on disk: one file, `NAME.dew`, with both halves and what is known about them.
+
+A stored zip of `manifest.json`, `edge.safetensors` and `cloud.safetensors`. Nothing in it is executable. What does not
+fit (truncated, altered, another schema, shapes that do not go together) is refused with `BundleError`.
+"""
+
+from hybrid_model.bundle.file import Bundle, BundleError, load, resolve, save
+from hybrid_model.bundle.graph import GraphError, TensorType, check_graph
+from hybrid_model.bundle.manifest import CutCodec, Exit, Input, Layer, Manifest
+from hybrid_model.bundle.ops import Op
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "CutCodec",
+    "Exit",
+    "GraphError",
+    "Input",
+    "Layer",
+    "Manifest",
+    "Op",
+    "TensorType",
+    "check_graph",
+    "load",
+    "resolve",
+    "save",
+]

@@ -1,0 +1,5 @@
+"""The edge half without torch: a checked graph becomes a plan, and kernels on arrays run it stage by stage."""
+
+from hybrid_model.runtime.engine import EdgeEngine, EdgeResult
+
+__all__ = ["EdgeEngine", "EdgeResult"]

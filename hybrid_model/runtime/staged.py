@@ -1,0 +1,170 @@
+"""The NumPy kernels walked over a plan, stage by stage: what has left at an exit is not computed further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hybrid_model import exits
+from hybrid_model.bundle import ops
+from hybrid_model.bundle.graph import TensorType
+from hybrid_model.runtime import reference
+from hybrid_model.runtime.blas import use_one_thread
+from hybrid_model.runtime.packing import unpack_words
+from hybrid_model.runtime.plan import Plan, Step
+
+Array = npt.NDArray[Any]
+Kernel = Callable[..., Array]
+
+
+@dataclass(frozen=True)
+class ExitRule:
+    """How one exit decides (see `hybrid_model.exits`)."""
+
+    kind: exits.ScoreKind
+    temperature: float
+    threshold: float
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """What a walk gives for N samples, E exits, K classes.
+
+    exit_index (N,) int8, -1 where none let the sample go; logits (N, E, K) float32 and scores (N, E) float64, NaN where
+    an exit was not computed; computed (N, E) bool; codes (N, h, w, c) uint8, meaningful where at_cut (N,) bool.
+    """
+
+    exit_index: npt.NDArray[np.int8]
+    logits: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float64]
+    computed: npt.NDArray[np.bool_]
+    codes: npt.NDArray[np.uint8]
+    at_cut: npt.NDArray[np.bool_]
+
+
+class Walker(Protocol):
+    """A set of kernels bound to a plan. Safe to call from several threads at once."""
+
+    name: str
+
+    def walk(self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool) -> Walk:
+        """Runs batch (N, H, W, C). `may_leave` (N,): the others stay; `to_cut`: all are computed up to the cut."""
+
+
+class ReferenceWalker:
+    """The NumPy reference. Keeps no state between calls. NumPy's own threads are switched off (see `blas`)."""
+
+    name = "numpy"
+
+    def __init__(self, plan: Plan) -> None:
+        use_one_thread()
+        self._plan = plan
+        self._kernels = [[bind(step, plan.buffers[step.inputs[0]]) for step in stage.steps] for stage in plan.stages]
+
+    def walk(self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool) -> Walk:
+        """See `Walker.walk`."""
+        plan, count = self._plan, len(batch)
+        result = _empty_walk(plan, count, len(rules))
+        if count == 0:
+            return result
+        rows = np.arange(count)
+        buffers: dict[int, Array] = {0: batch}
+        for number, stage in enumerate(plan.stages):
+            with np.errstate(all="ignore"):
+                for step, kernel in zip(stage.steps, self._kernels[number], strict=True):
+                    buffers[step.output] = kernel(*(buffers[b] for b in step.inputs))
+                    for spent in step.frees:
+                        buffers.pop(spent, None)
+            if stage.exit_buffer is None:
+                result.codes[rows] = buffers[plan.cut_buffer]
+                result.at_cut[rows] = True
+                break
+            logits = buffers[stage.exit_buffer].reshape(len(rows), -1)
+            stays = _decide(result, number, rows, logits, rules[number], may_leave)
+            buffers = {b: buffers[b] for b in stage.kept}
+            if not to_cut and not stays.all():
+                buffers = {b: array[stays] for b, array in buffers.items()}
+                rows = rows[stays]
+            if len(rows) == 0:
+                break
+        return result
+
+
+def bind(step: Step, source: TensorType) -> Kernel:
+    """A step's kernel with its parameters: takes the input arrays, returns the output array."""
+    op, p = step.op, step.params
+    if isinstance(op, ops.ConvBinary):
+        signs = _signs(p["weight"], op.in_channels)
+        if op.epilogue == "bits":
+            return lambda x: reference.conv_binary_bits(x, signs, p["threshold"], op.stride, op.padding)
+        return lambda x: reference.conv_binary_float(x, signs, p["scale"], p["bias"], op.stride, op.padding)
+    if isinstance(op, ops.ConvInt8):
+        whole, zero = p["weight"].astype(np.float32), p["zero_point"]
+        return lambda x: reference.conv_int8(x, whole, zero, p["scale"], p["bias"], op.stride, op.padding)
+    if isinstance(op, ops.ConvKbit):
+        whole = p["weight"].astype(np.float32)
+        return lambda x: reference.conv_kbit(x, whole, p["scale"], p["bias"], op.stride, op.padding)
+    if isinstance(op, ops.ConvFloat):
+        return lambda x: reference.conv_float(x, p["weight"], p["bias"], op.stride, op.padding)
+    if isinstance(op, ops.AvgPool):
+        return lambda x: reference.avg_pool(x, op.kernel, op.stride)
+    if isinstance(op, ops.MaxPool):
+        return lambda x: reference.max_pool(x, op.kernel, op.stride)
+    if isinstance(op, ops.Quantize):
+        return lambda x: reference.quantize(x, np.float32(op.gain), op.bits)
+    if isinstance(op, ops.CutOp):
+        if op.gain is None:
+            return lambda x: reference.cut_bits(x, p["threshold"])
+        gain = np.float32(op.gain)
+        return lambda x: reference.quantize(x, gain, op.bits)
+    plain: dict[str, Kernel] = {
+        "normalize": lambda x: reference.normalize(x, p["zero_point"], p["scale"]),
+        "binarize": lambda x: reference.binarize(x, p["threshold"]),
+        "add": reference.add,
+        "relu": reference.relu,
+        "rprelu": lambda x: reference.rprelu(x, p["shift_in"], p["slope"], p["shift_out"]),
+        "linear": lambda x: reference.linear(x, p["weight"], p["bias"]),
+    }
+    return plain[op.op]
+
+
+def _signs(words: npt.NDArray[np.uint32], channels: int) -> npt.NDArray[np.float32]:
+    """Packed (KH, KW, OC, words) -> +1 and -1 (KH, KW, IC, OC) float32."""
+    signs = np.where(unpack_words(words, channels), np.float32(1.0), np.float32(-1.0))
+    return np.ascontiguousarray(signs.transpose(0, 1, 3, 2))
+
+
+def _empty_walk(plan: Plan, count: int, exit_count: int) -> Walk:
+    first = plan.stages[0].exit_buffer
+    assert first is not None
+    classes = plan.buffers[first].shape[2]
+    return Walk(
+        exit_index=np.full(count, -1, dtype=np.int8),
+        logits=np.full((count, exit_count, classes), np.nan, dtype=np.float32),
+        scores=np.full((count, exit_count), np.nan),
+        computed=np.zeros((count, exit_count), dtype=np.bool_),
+        codes=np.zeros((count, *plan.buffers[plan.cut_buffer].shape), dtype=np.uint8),
+        at_cut=np.zeros(count, dtype=np.bool_),
+    )
+
+
+def _decide(
+    walk: Walk,
+    number: int,
+    rows: npt.NDArray[np.intp],
+    logits: npt.NDArray[np.float32],
+    rule: ExitRule,
+    may_leave: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    """Notes an exit's logits and scores and who leaves here; returns who among `rows` stays."""
+    scores = exits.score(logits, kind=rule.kind, temperature=rule.temperature)
+    walk.logits[rows, number] = logits
+    walk.scores[rows, number] = scores
+    walk.computed[rows, number] = True
+    leaving = exits.leaves(scores, rule.threshold, rule.kind) & may_leave[rows] & (walk.exit_index[rows] < 0)
+    walk.exit_index[rows[leaving]] = number
+    return ~leaving
