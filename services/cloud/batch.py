@@ -1,0 +1,101 @@
+"""A batch on its way through a cloud half: decoded, checked, run, and halved where it breaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hybrid_model.cut import CutError
+from services.cloud.networks import Network
+from services.feature_stream import Answer, Delivery
+from services.messages import Escalation, EscalationHead, MessageError, Reply, decode_head
+
+__all__ = ["Broken", "Job", "Unreadable", "error_answer", "halves", "infer", "read_job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A delivery whose escalation can be run."""
+
+    delivery: Delivery
+    escalation: Escalation
+
+    def answer(self, class_index: int, confidence: float) -> Answer:
+        """The reply that tells the edge worker the class."""
+        sample = self.escalation
+        reply = Reply(sample.device, sample.id, sample.attempt, class_index, confidence, None)
+        return Answer(self.delivery, sample.site, sample.worker, reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A delivery that no run can help. `head` says whom to tell, where that can be read."""
+
+    delivery: Delivery
+    reason: str
+    detail: str
+    head: Escalation | EscalationHead | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Jobs that broke a run together. `hopeless`: their features are at fault, and no further run can help."""
+
+    jobs: Sequence[Job]
+    error: str
+    hopeless: bool = False
+
+
+def read_job(delivery: Delivery, network: Network) -> Job | Unreadable:
+    """Decode an escalation and check that it is one for this network."""
+    try:
+        if delivery.payload is None:
+            raise MessageError("missing_field", "m")
+        escalation = Escalation.decode(delivery.payload)
+    except MessageError as error:
+        return Unreadable(delivery, error.reason, error.detail, _head(delivery.payload))
+    if escalation.b != network.network_id:
+        detail = f"{escalation.b} in the stream of {network.network_id}"
+        return Unreadable(delivery, "wrong_network", detail, escalation)
+    if len(escalation.features) != network.features_bytes:
+        detail = f"{len(escalation.features)} bytes instead of {network.features_bytes}"
+        return Unreadable(delivery, "wrong_features", detail, escalation)
+    return Job(delivery, escalation)
+
+
+def infer(network: Network, jobs: Sequence[Job]) -> tuple[list[Answer], Broken | None]:
+    """Run jobs as one batch: the answers, and the jobs that broke it or got no usable answer."""
+    try:
+        classes, confidences = network.forward.infer([job.escalation.features for job in jobs])
+    except CutError as error:
+        return [], Broken(jobs, str(error), hopeless=True)
+    except Exception as error:  # whatever a network raises, it must not take the worker along
+        return [], Broken(jobs, f"{type(error).__name__}: {error}")
+    answers: list[Answer] = []
+    broken: list[Job] = []
+    for job, class_index, confidence in zip(jobs, classes, confidences, strict=True):
+        if math.isfinite(confidence):
+            answers.append(job.answer(int(class_index), min(1.0, max(0.0, float(confidence)))))
+        else:
+            broken.append(job)
+    return answers, Broken(broken, "the network's answer is not finite") if broken else None
+
+
+def halves(jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
+    """Two parts of at least two jobs."""
+    middle = len(jobs) // 2
+    return jobs[:middle], jobs[middle:]
+
+
+def error_answer(delivery: Delivery, head: Escalation | EscalationHead, error: str) -> Answer:
+    """The reply that tells the edge worker that there will be no class."""
+    reply = Reply(head.device, head.id, head.attempt, None, None, error)
+    return Answer(delivery, head.site, head.worker, reply)
+
+
+def _head(payload: bytes | None) -> EscalationHead | None:
+    try:
+        return decode_head(payload) if payload is not None else None
+    except MessageError:
+        return None

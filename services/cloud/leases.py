@@ -1,0 +1,118 @@
+"""Keeps the leases of what a worker has in hand, and ends the process when a forward outlasts its bound."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamUnavailable
+from services.logs import get_logger
+
+__all__ = ["LeaseKeeper"]
+
+_log = get_logger("cloud")
+
+
+class LeaseKeeper:
+    """Renews leases at a quarter of their length, in a thread of its own, from `start` to `stop`.
+
+    Args:
+        features: Where the leases are.
+        batch_timeout_s: The longest that one forward may take. Longer ones end the process, and the renewals with it.
+        on_renewed: Called with the number of leases that were renewed.
+        on_hang: Called when a forward outlasts `batch_timeout_s`; it does not return.
+    """
+
+    def __init__(
+        self,
+        features: CloudFeatures,
+        *,
+        batch_timeout_s: float,
+        on_renewed: Callable[[int], None],
+        on_hang: Callable[[], None],
+    ) -> None:
+        self._features = features
+        self._batch_timeout_s = batch_timeout_s
+        self._on_renewed = on_renewed
+        self._on_hang = on_hang
+        self._held: dict[str, Delivery] = {}
+        self._forward_ends_at: float | None = None
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    @contextmanager
+    def holding(self, deliveries: Iterable[Delivery]) -> Iterator[None]:
+        """Keep these leases until the block ends."""
+        held = {_key(delivery): delivery for delivery in deliveries}
+        with self._changed:
+            self._held |= held
+        try:
+            yield
+        finally:
+            with self._changed:
+                for key in held:
+                    self._held.pop(key, None)
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """The block is a forward, bounded by the batch timeout."""
+        with self._changed:
+            self._forward_ends_at = time.monotonic() + self._batch_timeout_s
+            self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._forward_ends_at = None
+
+    def _run(self) -> None:
+        period_s = self._features.lease_s / 4
+        renew_at = time.monotonic() + period_s
+        while True:
+            with self._changed:
+                until = renew_at if self._forward_ends_at is None else min(renew_at, self._forward_ends_at)
+                self._changed.wait(max(0.0, until - time.monotonic()))
+                if self._stopping:
+                    return
+                hangs = self._forward_ends_at is not None and time.monotonic() >= self._forward_ends_at
+                held = list(self._held.values())
+            if hangs:
+                _log.error("forward_hangs", batch_timeout_s=self._batch_timeout_s, leases=len(held))
+                self._on_hang()
+                return
+            if time.monotonic() >= renew_at:
+                renew_at = time.monotonic() + period_s
+                self._renew(held)
+
+    def _renew(self, held: list[Delivery]) -> None:
+        if not held:
+            return
+        try:
+            lost = self._features.renew(held)
+        except (StreamUnavailable, StreamFull) as error:
+            _log.warning("leases_not_renewed", leases=len(held), error=str(error))
+            return
+        self._on_renewed(len(held) - len(lost))
+        if lost:
+            with self._changed:
+                for delivery in lost:
+                    self._held.pop(_key(delivery), None)
+            _log.warning("leases_lost", leases=len(lost))
+
+
+def _key(delivery: Delivery) -> str:
+    return f"{delivery.stream.name} {delivery.entry_id}"

@@ -1,0 +1,145 @@
+"""The networks that a cloud worker can serve: bundles by network id, their cloud halves loaded when one is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_model import bundle as bundle_file
+from hybrid_model.bundle import BundleError, Manifest
+from hybrid_model.energy import stage_energy_j
+from services.logs import get_logger
+from services.settings import SettingsError
+
+__all__ = ["Forward", "Network", "Networks", "check_device", "load_cloud_half"]
+
+_log = get_logger("cloud")
+
+
+class Forward(Protocol):
+    """A cloud half: features of N samples -> classes (N,) int64 and confidences (N,) float32."""
+
+    def infer(self, features: Sequence[bytes], /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Run one batch. Raises CutError for features that are not of this network's cut."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with its cloud half in memory."""
+
+    manifest: Manifest
+    forward: Forward
+
+    @property
+    def network_id(self) -> str:
+        """12 hex digits."""
+        return self.manifest.network_id
+
+    @property
+    def features_bytes(self) -> int:
+        """Size of one sample's features."""
+        return self.manifest.cut.bytes
+
+    @cached_property
+    def energy_j(self) -> float:
+        """Estimated joules of the cloud half for one sample (`mac` view)."""
+        return stage_energy_j(self.manifest.layers).cloud
+
+
+class Networks:
+    """Bundles found in files and folders.
+
+    A folder is looked through again for a network id that is not known yet, so that a bundle copied into it is served
+    without a restart.
+
+    Args:
+        sources: Bundles (files or names of shipped ones) and folders of bundles.
+        load: Path of a bundle -> its cloud half.
+
+    Raises:
+        BundleError: a named bundle is missing or damaged, or there is not one bundle in all sources.
+    """
+
+    def __init__(self, sources: Iterable[str | Path], load: Callable[[Path], Forward]) -> None:
+        self._load = load
+        self._folders: list[Path] = []
+        self._seen: dict[Path, float] = {}
+        self._found: dict[str, tuple[Path, Manifest]] = {}
+        self._loaded: dict[str, Network] = {}
+        self._refused: set[str] = set()
+        named = [str(source) for source in sources]
+        for source in named:
+            if Path(source).is_dir():
+                self._folders.append(Path(source))
+            else:
+                self._add(bundle_file.resolve(source))
+        self._look_through_folders()
+        if not self._found:
+            where = ", ".join(named) or "the settings"
+            raise BundleError(f"{where}: no bundle (NAME.dew) found; copy one there, or name one in [cloud] bundles")
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Network ids of the bundles found so far."""
+        return frozenset(self._found)
+
+    def get(self, network_id: str) -> Network | None:
+        """The network with its cloud half, loaded at the first call. None where no usable bundle has this id."""
+        if network_id not in self._found:
+            self._look_through_folders()
+        if network_id not in self._found or network_id in self._refused:
+            return None
+        if network_id not in self._loaded:
+            path, manifest = self._found[network_id]
+            try:
+                self._loaded[network_id] = Network(manifest, self._load(path))
+            except BundleError as error:
+                self._refused.add(network_id)
+                _log.error("bundle_refused", network_id=network_id, error=str(error))
+                return None
+            _log.info("network_loaded", network_id=network_id, bundle=str(path))
+        return self._loaded[network_id]
+
+    def _look_through_folders(self) -> None:
+        for folder in self._folders:
+            for path in sorted(folder.glob("*.dew")):
+                try:
+                    modified = path.stat().st_mtime
+                    if self._seen.get(path) != modified:
+                        self._seen[path] = modified
+                        self._add(path)
+                except (BundleError, OSError) as error:
+                    _log.error("bundle_refused", bundle=str(path), error=str(error))
+
+    def _add(self, path: Path) -> None:
+        manifest = bundle_file.load(path).manifest
+        self._refused.discard(manifest.network_id)
+        self._found.setdefault(manifest.network_id, (path, manifest))
+
+
+def load_cloud_half(path: Path, *, device: str = "cpu", threads: int | None = None) -> Forward:
+    """The cloud half of a bundle, in torch. Raises BundleError."""
+    from hybrid_model.cloud_half import CloudHalf
+
+    return CloudHalf(path, device=device, threads=threads)
+
+
+def check_device(device: str) -> None:
+    """Raise SettingsError unless torch is installed and computes on `device`."""
+    try:
+        import torch
+    except ImportError:
+        raise SettingsError(
+            'torch is not installed, and the cloud half needs it: pip install "dewpoint[cloud]"'
+        ) from None
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SettingsError(f"cloud.device {device!r}: {reason}") from None

@@ -1,0 +1,160 @@
+"""Runs what was leased: answers what a network can answer, and finds the sample that breaks a batch."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from services.cloud.batch import Broken, Job, Unreadable, error_answer, halves, infer, read_job
+from services.cloud.leases import LeaseKeeper
+from services.cloud.networks import Network
+from services.feature_stream import Answer, CloudFeatures, Delivery, StreamFull, StreamUnavailable
+from services.logs import Occasionally, get_logger
+from services.messages import Escalation, EscalationHead
+from services.metrics import CloudMetrics
+
+__all__ = ["BatchRunner"]
+
+_RETRY_PAUSE_S = (0.05, 1.0)
+_DRAIN_PATIENCE_S = 5.0
+T = TypeVar("T")
+
+_log = get_logger("cloud")
+
+
+class BatchRunner:
+    """Takes leased entries to their end: a reply, the dead letters, or back to the stream for a later run.
+
+    Its methods raise StreamUnavailable where Redis stays away for longer than a lease: what was in hand lapses, and
+    somebody runs it again.
+    """
+
+    def __init__(
+        self, features: CloudFeatures, keeper: LeaseKeeper, metrics: CloudMetrics, stopping: threading.Event
+    ) -> None:
+        self._features = features
+        self._keeper = keeper
+        self._metrics = metrics
+        self._stopping = stopping
+        self._logged = Occasionally()
+
+    def run(self, network: Network, deliveries: Iterable[Delivery]) -> None:
+        """Run entries that nobody had before, together. A sample that breaks the batch takes no neighbour along."""
+        jobs = [job for job in (self._readable(network, delivery) for delivery in deliveries) if job is not None]
+        if jobs:
+            self._run(network, jobs)
+
+    def run_alone(self, network: Network, delivery: Delivery) -> None:
+        """Run an entry that was claimed for a lone run, or bury it where its runs are used up."""
+        self._metrics.redelivered.inc()
+        job = self._readable(network, delivery)
+        if job is None:
+            return
+        if delivery.exhausted:
+            runs = f"{len(delivery.history)} lone runs without an answer, the last: {delivery.history[-1]}"
+            self._bury(delivery, "exhausted", runs, job.escalation)
+            return
+        broken = self._forward(network, [job])
+        if broken is not None:
+            self._failed(job, broken)
+
+    def _run(self, network: Network, jobs: Sequence[Job]) -> None:
+        broken = self._forward(network, jobs)
+        if broken is None:
+            return
+        if len(broken.jobs) > 1:
+            for half in halves(broken.jobs):
+                self._run(network, half)
+        elif broken.hopeless:
+            self._failed(broken.jobs[0], broken)
+        else:
+            self._run_counted(network, broken.jobs[0])
+
+    def _run_counted(self, network: Network, job: Job) -> None:
+        running = self._insist(lambda: self._features.begin_lone_run(job.delivery))
+        if running is None:
+            self._metrics.answers_lost.inc()
+            return
+        job = Job(running, job.escalation)
+        broken = self._forward(network, [job])
+        if broken is not None:
+            self._failed(job, broken)
+
+    def _forward(self, network: Network, jobs: Sequence[Job]) -> Broken | None:
+        began = time.perf_counter()
+        with self._keeper.forward():
+            answers, broken = infer(network, jobs)
+        self._metrics.batch_s.observe(time.perf_counter() - began)
+        self._metrics.batch_size.observe(len(jobs))
+        self._metrics.energy_j.inc(network.energy_j * len(jobs))
+        if answers:
+            self._send(network, answers)
+        return broken
+
+    def _send(self, network: Network, answers: Sequence[Answer]) -> None:
+        ages_s = self._insist(lambda: self._features.answer(answers))
+        sent = [age_s for age_s in ages_s if age_s is not None]
+        for age_s in sent:
+            self._metrics.wait_s.observe(age_s)
+        self._metrics.answered.labels(network=network.network_id, outcome="label").inc(len(sent))
+        self._metrics.answers_lost.inc(len(ages_s) - len(sent))
+
+    def _failed(self, job: Job, broken: Broken) -> None:
+        delivery = job.delivery
+        if broken.hopeless:
+            self._bury(delivery, "wrong_features", broken.error, job.escalation)
+        elif len(delivery.history) >= self._features.max_deliveries:
+            self._bury(delivery, "exhausted", broken.error, job.escalation)
+        else:
+            pause_s = self._features.lease_s / 4
+            self._insist(lambda: self._features.give_up(delivery, broken.error, pause_s=pause_s))
+            self._log("run_failed", delivery, job.escalation, run=len(delivery.history), error=broken.error)
+
+    def _readable(self, network: Network, delivery: Delivery) -> Job | None:
+        job = read_job(delivery, network)
+        if isinstance(job, Job):
+            return job
+        self._drop(job)
+        return None
+
+    def _drop(self, unreadable: Unreadable) -> None:
+        self._metrics.drops.labels(reason=unreadable.reason).inc()
+        error = f"{unreadable.reason}: {unreadable.detail}"
+        self._bury(unreadable.delivery, unreadable.reason, error, unreadable.head)
+
+    def _bury(self, delivery: Delivery, reason: str, error: str, head: Escalation | EscalationHead | None) -> None:
+        answer = error_answer(delivery, head, error) if head is not None else None
+        if not self._insist(lambda: self._features.dead_letter(delivery, error, answer=answer)):
+            self._metrics.answers_lost.inc()
+            return
+        self._metrics.dead_lettered.labels(reason=reason).inc()
+        if answer is not None:
+            self._metrics.answered.labels(network=delivery.stream.network_id, outcome="error").inc()
+        self._log("dead_lettered", delivery, head, reason=reason, error=error)
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Repeat a call that may be repeated, for as long as our leases can stand without renewal."""
+        began = time.monotonic()
+        pause_s, longest_s = _RETRY_PAUSE_S
+        while True:
+            try:
+                return call()
+            except (StreamUnavailable, StreamFull):
+                patience_s = self._features.lease_s
+                if self._stopping.is_set():
+                    patience_s = min(patience_s, _DRAIN_PATIENCE_S)
+                if time.monotonic() + pause_s - began > patience_s:
+                    raise
+            time.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(longest_s, pause_s * 2)
+
+    def _log(self, event: str, delivery: Delivery, head: Escalation | EscalationHead | None, **facts: object) -> None:
+        held_back = self._logged.passes(event)
+        if held_back is not None:
+            device, sample_id = (head.device, head.id) if head is not None else (None, None)
+            _log.warning(
+                event, device=device, id=sample_id, entry=delivery.entry_id, held_back=held_back or None, **facts
+            )

@@ -1,0 +1,198 @@
+"""The cloud worker: reads hard samples from the streams of the networks it knows, in batches, until it is stopped."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+
+from services.cloud.leases import LeaseKeeper
+from services.cloud.networks import Networks
+from services.cloud.runner import BatchRunner
+from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamUnavailable
+from services.logs import get_logger
+from services.metrics import CloudMetrics
+from services.settings import CloudSettings
+
+__all__ = ["CloudWorker"]
+
+_REFRESH_S = 2.0
+_SWEEP_S = 600.0
+_SILENT_S_MIN = 3600.0
+_IDLE_BLOCK_MS = 500
+_UNREGISTERED_PAUSE_S = 0.2
+_BACKOFF_S = (0.1, 5.0)
+
+_log = get_logger("cloud")
+
+
+class CloudWorker:
+    """Serves every registered network of which it has the bundle.
+
+    Fresh entries run in batches; in turn with them, entries whose lease lapsed are claimed one at a time, and run
+    alone. `run` returns after `stop`, when the batch in hand is answered.
+
+    Args:
+        settings: Batches and leases.
+        features: The streams. The worker closes it.
+        networks: The bundles.
+        metrics: What is counted.
+        on_hang: Called from another thread when a forward outlasts `batch_timeout_s`; it ends the process.
+    """
+
+    def __init__(
+        self,
+        settings: CloudSettings,
+        features: CloudFeatures,
+        networks: Networks,
+        metrics: CloudMetrics,
+        *,
+        on_hang: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._features = features
+        self._networks = networks
+        self._metrics = metrics
+        self._keeper = LeaseKeeper(
+            features, batch_timeout_s=settings.batch_timeout_s, on_renewed=metrics.leases_renewed.inc, on_hang=on_hang
+        )
+        self._stopping = threading.Event()
+        self._runner = BatchRunner(features, self._keeper, metrics, self._stopping)
+        self._reachable = False
+        self._backoff_s = _BACKOFF_S[0]
+        self._refresh_at = self._claim_at = self._sweep_at = time.monotonic()
+        self._unknown: set[str] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether Redis answered the last call."""
+        return self._reachable
+
+    def stop(self) -> None:
+        """Let `run` return once the batch in hand is answered. May be called from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until `stop`. Redis may go and come back."""
+        self._keeper.start()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._turn()
+                    self._note_reachable()
+                except (StreamUnavailable, StreamFull) as error:
+                    self._note_unreachable(error)
+            with suppress(StreamUnavailable, StreamFull):
+                self._features.retire(silent_s=self._silent_s, leave=True)
+        finally:
+            self._keeper.stop()
+            self._features.close()
+        _log.info("stopped", consumer=self._features.consumer)
+
+    def _turn(self) -> None:
+        self._refresh()
+        if not self._features.streams:
+            self._stopping.wait(_UNREGISTERED_PAUSE_S)
+            self._refresh_at = time.monotonic()
+            return
+        taken_over = self._take_over()
+        self._take_new(block_ms=0 if taken_over else _IDLE_BLOCK_MS)
+
+    def _take_new(self, *, block_ms: int) -> None:
+        """Read a batch, waiting a little for it to fill, and run it."""
+        batch_max = self._settings.batch_max
+        deliveries = self._features.read(batch_max, block_ms)
+        if not deliveries:
+            return
+        linger_until = time.monotonic() + self._settings.linger_ms / 1000
+        with ExitStack() as held:
+            held.enter_context(self._keeper.holding(deliveries))
+            while len(deliveries) < batch_max and not self._stopping.is_set():
+                left_ms = round((linger_until - time.monotonic()) * 1000)
+                if left_ms < 1:
+                    break
+                more = self._features.read(batch_max - len(deliveries), left_ms)
+                held.enter_context(self._keeper.holding(more))
+                deliveries += more
+            self._run(deliveries)
+
+    def _run(self, deliveries: Sequence[Delivery]) -> None:
+        by_network: dict[str, list[Delivery]] = defaultdict(list)
+        for delivery in deliveries:
+            by_network[delivery.stream.network_id].append(delivery)
+        batch_max = self._settings.batch_max
+        for network_id, its_own in by_network.items():
+            self._metrics.entries_read.labels(network=network_id).inc(len(its_own))
+            network = self._networks.get(network_id)
+            if network is None:
+                continue
+            for start in range(0, len(its_own), batch_max):  # each of several streams gave up to a batch
+                self._runner.run(network, its_own[start : start + batch_max])
+
+    def _take_over(self) -> bool:
+        """Claim one lapsed entry of each stream and run it alone. Whether there was any."""
+        if time.monotonic() < self._claim_at:
+            return False
+        found = False
+        for stream in self._features.streams:
+            network = self._networks.get(stream.network_id)
+            delivery = self._features.claim(stream) if network is not None else None
+            if network is not None and delivery is not None:
+                found = True
+                with self._keeper.holding([delivery]):
+                    self._runner.run_alone(network, delivery)
+            if self._stopping.is_set():
+                break
+        if not found:
+            self._claim_at = time.monotonic() + min(1.0, self._settings.lease_s / 4)
+        return found
+
+    def _refresh(self) -> None:
+        """From time to time: serve what was newly registered, look at the queues, delete dead consumers."""
+        now = time.monotonic()
+        if now < self._refresh_at:
+            return
+        for stream in sorted(self._features.registered() - set(self._features.streams)):
+            if self._networks.get(stream.network_id) is not None:
+                self._features.serve([stream])
+                _log.info("serving", stream=stream.name)
+            elif stream.network_id not in self._unknown:
+                self._unknown.add(stream.network_id)
+                _log.warning("network_unknown", network_id=stream.network_id)
+        self._show_queues()
+        if now >= self._sweep_at:
+            self._features.retire(silent_s=self._silent_s)
+            self._sweep_at = now + _SWEEP_S
+        self._refresh_at = time.monotonic() + _REFRESH_S
+
+    def _show_queues(self) -> None:
+        network_ids = {stream.network_id for stream in self._features.streams}
+        for network_id in network_ids:
+            queue = self._features.queue(network_id)
+            self._metrics.queue_depth.labels(network=network_id).set(queue.length)
+            self._metrics.queue_oldest_age_s.labels(network=network_id).set(queue.oldest_age_s)
+            dead_letters = self._features.dead_letters(network_id)
+            self._metrics.dead_letters.labels(network=network_id).set(dead_letters)
+        self._metrics.networks.set(len(network_ids))
+
+    @property
+    def _silent_s(self) -> float:
+        return max(_SILENT_S_MIN, 10 * self._settings.lease_s)
+
+    def _note_reachable(self) -> None:
+        if not self._reachable:
+            _log.info("redis_reachable", consumer=self._features.consumer)
+        self._reachable = True
+        self._metrics.redis_reachable.set(1)
+        self._backoff_s = _BACKOFF_S[0]
+
+    def _note_unreachable(self, error: Exception) -> None:
+        if self._reachable:
+            _log.warning("redis_unavailable", error=str(error))
+        self._reachable = False
+        self._metrics.redis_reachable.set(0)
+        self._stopping.wait(self._backoff_s * random.uniform(0.5, 1.0))
+        self._backoff_s = min(_BACKOFF_S[1], self._backoff_s * 2)

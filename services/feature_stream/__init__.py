@@ -1,0 +1,24 @@
+"""The stream of hard samples between edge and cloud workers: entries, leases, replies, dead letters, in Redis.
+
+An escalation is an entry of its network's stream until a cloud worker answers it; the answer removes it and adds a
+reply to the stream of the edge worker that sent it. What goes wrong is StreamUnavailable or StreamFull.
+"""
+
+from services.feature_stream.cloud import Answer, CloudFeatures, Delivery
+from services.feature_stream.edge import EdgeFeatures, ReplyEntry
+from services.feature_stream.errors import StreamFull, StreamUnavailable
+from services.feature_stream.keys import Stream, partition_of
+from services.feature_stream.queue import QueueState
+
+__all__ = [
+    "Answer",
+    "CloudFeatures",
+    "Delivery",
+    "EdgeFeatures",
+    "QueueState",
+    "ReplyEntry",
+    "Stream",
+    "StreamFull",
+    "StreamUnavailable",
+    "partition_of",
+]

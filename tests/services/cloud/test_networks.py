@@ -1,0 +1,56 @@
+"""Which bundles a cloud worker finds, and what it says of those that it cannot use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hybrid_model import bundle
+from hybrid_model.bundle import BundleError
+from services.cloud.networks import Networks
+from tests.services.cloud.stand_in import BUNDLE, MANIFEST, B, StandIn
+
+
+def found(*sources: str | Path) -> Networks:
+    return Networks(sources, lambda _: StandIn())
+
+
+def test_a_bundle_is_found_by_its_network_id(tmp_path: Path) -> None:
+    shutil.copy(bundle.resolve(BUNDLE), tmp_path / "renamed.dew")
+    for networks in (found(BUNDLE), found(tmp_path), found(tmp_path / "renamed.dew")):
+        network = networks.get(B)
+        assert network is not None
+        assert network.features_bytes == MANIFEST.cut.bytes
+        assert network.energy_j > 0
+        assert networks.get(B) is network
+    assert found(BUNDLE).get("000000000000") is None
+
+
+def test_a_bundle_copied_into_the_folder_later_is_found(tmp_path: Path) -> None:
+    shutil.copy(bundle.resolve("har"), tmp_path)
+    networks = found(tmp_path)
+    assert networks.get(B) is None
+    shutil.copy(bundle.resolve(BUNDLE), tmp_path)
+    assert networks.get(B) is not None
+
+
+def test_a_damaged_bundle_in_a_folder_leaves_the_others_alone(tmp_path: Path) -> None:
+    shutil.copy(bundle.resolve(BUNDLE), tmp_path)
+    (tmp_path / "damaged.dew").write_bytes((tmp_path / f"{BUNDLE}.dew").read_bytes()[:-1000])
+    assert found(tmp_path).ids == {B}
+
+
+def test_a_missing_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nowhere\.dew"):
+        found(tmp_path / "nowhere.dew")
+    with pytest.raises(BundleError, match="no bundle"):
+        found(tmp_path)
+
+
+def test_a_cloud_half_that_cannot_be_loaded_is_not_served() -> None:
+    def refuse(path: Path) -> StandIn:
+        raise BundleError(f"{path}: refused")
+
+    assert Networks([BUNDLE], refuse).get(B) is None
