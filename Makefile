@@ -9,7 +9,7 @@ PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
 ARGS     ?=
 BIN      := .venv/bin
-SOURCES  := pyproject.toml constraints.txt
+SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard hybrid_model/runtime/native/*)
 
 .PHONY: demo test test-long lint install help clean
 

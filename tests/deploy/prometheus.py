@@ -1,0 +1,82 @@
+"""A real Prometheus with the deployed configuration. Only where it finds its targets, and how often, are changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from services.servers import Server, ServerMissing
+from tests.deploy.conftest import DEPLOY
+
+TIMEOUT_S = 10.0
+
+
+class QueryRefused(Exception):  # noqa: N818 - says what is the case
+    """Prometheus cannot parse or run a query; the message is its own."""
+
+
+class Prometheus(Server):
+    """Scrapes `targets` (ports on this machine, by the job of the deployed configuration) every second."""
+
+    name = "prometheus"
+
+    def __init__(self, folder: Path, targets: Mapping[str, Sequence[int]]) -> None:
+        super().__init__(folder)
+        self._targets = targets
+
+    @classmethod
+    def find(cls) -> Path:
+        found = shutil.which("prometheus")
+        if found is None:
+            raise ServerMissing("prometheus is not installed: sudo apt-get install prometheus")
+        return Path(found)
+
+    def _command(self) -> list[str]:
+        config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        for job in config["scrape_configs"]:
+            del job["dns_sd_configs"]
+            job["static_configs"] = [{"targets": [f"{self.host}:{port}" for port in self._targets[job["job_name"]]]}]
+        path = self.folder / "prometheus.yml"
+        path.write_text(yaml.safe_dump(config))
+        return [
+            str(self.executable),
+            f"--config.file={path}",
+            f"--storage.tsdb.path={self._data_folder}",
+            f"--web.listen-address={self.address}",
+        ]
+
+    def _probe(self, connection: socket.socket) -> bool:
+        connection.sendall(b"GET /-/ready HTTP/1.0\r\n\r\n")
+        return b" 200 " in connection.recv(64)
+
+    def values(self, query: str) -> list[float]:
+        """The value now of every series that the query returns; those that are no number are left out."""
+        found = self._get("query", query=query)
+        samples = [found["result"]] if found["resultType"] == "scalar" else [one["value"] for one in found["result"]]
+        numbers = [float(value) for _, value in samples]
+        return [number for number in numbers if math.isfinite(number)]
+
+    def label_values(self, label: str, series: str) -> list[str]:
+        """The values of a label over the series that a selector names."""
+        found: list[str] = self._get(f"label/{label}/values", **{"match[]": series})
+        return found
+
+    def _get(self, path: str, **parameters: str) -> Any:
+        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                raise QueryRefused(json.load(refusal)["error"]) from None
