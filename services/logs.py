@@ -31,13 +31,15 @@ def configure(settings: LogSettings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
 
 def get_logger(room: str) -> Any:
-    """The logger of one room of the house, as in `get_logger("edge")`."""
+    """The logger of one room of the house, as in `get_logger("edge")`; warnings only until `configure` was called."""
+    if not structlog.is_configured():
+        configure(LogSettings(level="warning"))
     return structlog.get_logger(room=room)
 
 

@@ -407,8 +407,11 @@ def control_topic(site: str) -> str:
 
 
 def level_of_device(device: str) -> str:
-    """A device's name as one topic level: percent-encoded, so that no name can reach another level."""
-    return quote(device, safe=" :@!$&'()*,;=")
+    """A device's name as one topic level: percent-encoded, so that no name can reach another level.
+
+    Spaces and the wildcards of NATS (`*`, `>`) are encoded too: it closes the connection of who publishes to them.
+    """
+    return quote(device, safe=":@!$&'(),;=")
 
 
 def device_of_level(level: str) -> str:

@@ -278,7 +278,8 @@ class MqttLink:
             self._send_publishes()
         client = self._client
         sock: Any = client.socket()
-        reading = self._may_read is None or self._may_read()
+        # Until a connection is usable its handshake must be read, whatever comes with it.
+        reading = self._may_read is None or not self._usable.is_set() or self._may_read()
         pending = reading and _pending(sock)
         self._waiter.about_to_sleep()
         events = (READ if reading else 0) | (WRITE if client.want_write() else 0)

@@ -1,0 +1,55 @@
+"""Settings files for the workers of a demonstration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hybrid_model.data import Dataset
+from services.servers import Servers
+
+SITE = "demo"
+EDGE_WORKER = "edge-1"
+
+
+def edge_file(folder: Path, servers: Servers, *, bundle: Path, dataset: Dataset, metrics_port: int) -> Path:
+    """Write the edge worker's settings; its spool lies in `folder` too."""
+    takes: dict[str, Any] = {"topic": "dewpoint/{site}/in/{device}", "kind": "sample"}
+    if dataset.kind == "sensor":
+        takes |= {"kind": "sensor", "window": {"length": int(dataset.test.x.shape[2]), "hop": dataset.hop}}
+    edge = {"bundle": str(bundle), "worker": EDGE_WORKER, "spool": str(folder / "spool"), "inputs": [takes]}
+    return _write(folder / "edge.toml", {**_common(servers, metrics_port), "edge": edge})
+
+
+def cloud_file(folder: Path, servers: Servers, *, name: str, bundle: Path, metrics_port: int, lease_s: float) -> Path:
+    """Write a cloud worker's settings. One torch thread each: the workers share one machine."""
+    cloud = {"bundles": [str(bundle)], "worker": name, "threads": 1, "lease_s": lease_s}
+    return _write(folder / f"{name}.toml", {**_common(servers, metrics_port), "cloud": cloud})
+
+
+def _common(servers: Servers, metrics_port: int) -> dict[str, Any]:
+    return {
+        "site": {"name": SITE},
+        "mqtt": {"host": servers.mqtt.host, "port": servers.mqtt.port},
+        "redis": {"host": servers.redis.host, "port": servers.redis.port},
+        "metrics": {"host": "127.0.0.1", "port": metrics_port},
+    }
+
+
+def _write(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> Path:
+    lines: list[str] = []
+    for name, section in sections.items():
+        lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in section.items()), ""]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML: strings, numbers, and inline lists and tables of them."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
+    return json.dumps(value)

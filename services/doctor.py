@@ -1,0 +1,202 @@
+"""`dewpoint doctor`: looks at everything that a worker needs, says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from hybrid_model import bundle as bundle_file
+from hybrid_model.bundle import BundleError
+from services import settings as settings_file
+from services.feature_stream import StreamFull, StreamUnavailable
+from services.feature_stream.link import RedisLink
+from services.mqtt import MqttError, MqttLink
+from services.settings import Settings, SettingsError
+
+State = Literal["good", "note", "wrong"]
+
+_REDIS_FLOOR = (6, 2)
+_SPOOL_BYTES_MIN = 1 << 30
+_SKEW_MAX_S = 2.0
+_EARLIEST_NOW = 1_735_689_600.0  # 2025: a clock before it was never set
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look has shown: `wrong` keeps a worker from its work, a `note` does not. `remedy`: what to do."""
+
+    subject: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def examine(config: Path | None) -> list[Finding]:
+    """Look at everything; `config` as for `settings.load`. Nothing is changed but for a file that comes and goes."""
+    try:
+        loaded = settings_file.load(config)
+    except SettingsError as error:
+        return [Finding("settings", "wrong", str(error), "mend the setting; docs/settings.md lists them all")]
+    source = config or os.environ.get(settings_file.CONFIG_VARIABLE) or "defaults and environment"
+    findings = [Finding("settings", "good", f"site {loaded.site.name}, from {source}")]
+    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+        _bundle,
+        _cloud_half,
+        _broker,
+        _redis,
+        _spool,
+        _clock,
+    )
+    for look in looks:
+        findings += look(loaded)
+    return findings
+
+
+def report(findings: list[Finding]) -> Table:
+    """The findings for a person."""
+    table = Table(show_header=False, title="dewpoint doctor", title_justify="left")
+    signs = {"good": ("ok", "green"), "note": ("note", "yellow"), "wrong": ("WRONG", "bold red")}
+    for finding in findings:
+        sign, style = signs[finding.state]
+        said = Text(finding.detail)
+        if finding.remedy:
+            said.append(f"\n-> {finding.remedy}", style=style)
+        table.add_row(finding.subject, Text(sign, style=style), said)
+    return table
+
+
+def _bundle(loaded: Settings) -> Iterator[Finding]:
+    try:
+        bundle = bundle_file.load(bundle_file.resolve(loaded.edge.bundle))
+    except BundleError as error:
+        yield Finding("bundle", "wrong", str(error), "set edge.bundle to a .dew file or a shipped name")
+        return
+    manifest = bundle.manifest
+    yield Finding("bundle", "good", f"{manifest.name}, network id {manifest.network_id}, {bundle.path}")
+    from hybrid_model.runtime import EdgeEngine
+
+    try:
+        engine = EdgeEngine(bundle, threads=loaded.edge.threads)
+    except (ValueError, RuntimeError, ImportError) as error:
+        remedy = "unset DEWPOINT_KERNEL, or name a kernel of this machine"
+        yield Finding("kernel", "wrong", str(error), remedy)
+        return
+    if engine.kernel == "numpy":
+        yield Finding("kernel", "note", "numpy: the reference; right, but slow")
+    else:
+        yield Finding("kernel", "good", engine.kernel)
+
+
+def _cloud_half(loaded: Settings) -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        detail = "torch is not installed: this machine can run edge workers, but no cloud worker"
+        yield Finding("cloud half", "note", detail, "pip install 'dewpoint[cloud]', if it shall run one")
+        return
+    for name in loaded.cloud.bundles:
+        if not Path(name).is_dir():
+            try:
+                bundle_file.load(bundle_file.resolve(name), cloud=True)
+            except BundleError as error:
+                yield Finding("cloud half", "wrong", str(error), "mend cloud.bundles")
+                return
+        elif not any(Path(name).glob("*.dew")):
+            yield Finding(
+                "cloud half", "wrong", f"{name} holds no .dew file", "put bundles there, or mend cloud.bundles"
+            )
+            return
+    yield Finding("cloud half", "good", f"serves {', '.join(loaded.cloud.bundles) or 'the shipped bundles'}")
+
+
+def _broker(loaded: Settings) -> Iterator[Finding]:
+    link = MqttLink(loaded.mqtt, client_id=f"dewpoint-doctor-{os.getpid()}", persistent=False)
+    began = time.monotonic()
+    try:
+        link.start()
+    except (MqttError, SettingsError, OSError) as error:
+        remedy = "start the broker, or mend [mqtt] host, port, username, password_file, tls"
+        yield Finding("MQTT broker", "wrong", str(error), remedy)
+        return
+    took_ms = (time.monotonic() - began) * 1000
+    link.stop()
+    yield Finding("MQTT broker", "good", f"{link.address}, MQTT {link.protocol}, connected in {took_ms:.0f} ms")
+
+
+def _redis(loaded: Settings) -> Iterator[Finding]:
+    try:
+        link = RedisLink(loaded.redis)
+        link.ping()
+        info, (seconds, microseconds) = link.optional([("INFO",), ("TIME",)])
+    except (StreamUnavailable, StreamFull, SettingsError, OSError) as error:
+        remedy = "start Redis, or mend [redis] host, port, username, password_file, tls"
+        yield Finding("Redis", "wrong", str(error), remedy)
+        return
+    skew_s = time.time() - (float(seconds) + float(microseconds) / 1e6)
+    link.close()
+    if info is None:
+        yield Finding("Redis", "note", f"{link.address} answers, but does not let us ask its version")
+    else:
+        yield from _redis_settings(link.address, info)
+    if abs(skew_s) > _SKEW_MAX_S:
+        detail = f"this machine and Redis differ by {skew_s:+.1f} s"
+        yield Finding("clocks", "note", detail, "set both by NTP: ages and times in labels are off by as much")
+
+
+def _redis_settings(address: str, info: dict[str, Any]) -> Iterator[Finding]:
+    version = str(info.get("redis_version", "0"))
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < _REDIS_FLOOR:
+        yield Finding("Redis", "wrong", f"{address} is Redis {version}", "install Redis 6.2 or newer")
+        return
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        detail = f"{address} may evict hard samples: maxmemory-policy {policy}"
+        yield Finding("Redis", "wrong", detail, "redis-cli config set maxmemory-policy noeviction")
+        return
+    yield Finding("Redis", "good", f"{address}, Redis {version}")
+    if not int(info.get("maxmemory", 0)):
+        detail = "no maxmemory: a cloud that stays away could fill the machine"
+        yield Finding("Redis memory", "note", detail, "set maxmemory, with policy noeviction")
+    if not int(info.get("aof_enabled", 0)):
+        detail = "no append-only file: hard samples under way are computed again after a crash"
+        yield Finding("Redis file", "note", detail, "set appendonly yes, if Redis shall keep them itself")
+
+
+def _spool(loaded: Settings) -> Iterator[Finding]:
+    folder = loaded.edge.spool
+    standing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=standing) as file:
+            file.write(b"\0")
+    except OSError as error:
+        remedy = "set edge.spool to a folder on a local disk that the worker may write"
+        yield Finding("spool", "wrong", f"{folder}: {error.strerror}", remedy)
+        return
+    free = shutil.disk_usage(standing).free
+    if free < _SPOOL_BYTES_MIN:
+        yield Finding("spool", "wrong", f"{folder}: {free / 1e6:,.0f} MB free", "make room: the journal needs 1 GB")
+    else:
+        made = "" if folder.is_dir() else ", made at the first start"
+        yield Finding("spool", "good", f"{folder}: {free / 1e9:,.1f} GB free{made}")
+
+
+def _clock(loaded: Settings) -> Iterator[Finding]:
+    now = time.time()
+    told = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    if now < _EARLIEST_NOW:
+        yield Finding("clock", "wrong", f"it is {told}, says this machine", "set the clock, best by NTP")
+    else:
+        yield Finding("clock", "good", told)

@@ -1,0 +1,150 @@
+"""Labels on their way out: published with QoS 1, marked done once the broker has acknowledged them.
+
+Memory holds a bounded part of what is due; the rest lies in the journal as `final` and is fetched when there is room.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from services.edge.journal import Journal, Key
+from services.messages import LabelStatus, label_topic
+from services.metrics import EdgeMetrics
+from services.mqtt import MqttLink
+
+__all__ = ["Outbox"]
+
+_PENDING_MAX: Final = 4096
+_REFILL_ROWS: Final = 512
+_REFUSED_PAUSE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outgoing:
+    topic: str
+    payload: bytes
+    key: Key | None  # of a final label; others have no row to mark
+    status: LabelStatus
+
+
+class Outbox:
+    """Publishes labels without waiting; safe from any thread."""
+
+    def __init__(self, link: MqttLink, journal: Journal, metrics: EdgeMetrics, *, site: str) -> None:
+        self._link, self._journal, self._site = link, journal, site
+        self._lock = threading.Lock()
+        # A row that turns final and the look for final rows take turns: else one label might be published twice.
+        self._order = threading.Lock()
+        self._pending: deque[_Outgoing] = deque()
+        self._owed: set[Key] = set()
+        self._done: deque[Key] = deque()
+        self._behind = True  # rows of an earlier run may wait
+        self._refill_after = 0.0
+        self._cursor = 0
+        self._topics: dict[str, str] = {}
+        self._published = {
+            status: metrics.labels_published.labels(status=status) for status in ("final", "provisional", "correction")
+        }
+        self._in_flight = metrics.publishes_in_flight
+        self._unsent = metrics.drops.labels(reason="label_unsent")
+        self._refused = metrics.drops.labels(reason="publish_refused")
+
+    def finals(self, labels: Iterable[tuple[Key, bytes]]) -> None:
+        """Publish labels whose rows are committed as final; one that is on its way already is left alone."""
+        with self._lock:
+            for key, payload in labels:
+                if key in self._owed:
+                    continue
+                if len(self._pending) >= _PENDING_MAX:
+                    self._behind = True
+                    continue
+                self._owed.add(key)
+                self._pending.append(_Outgoing(self._topic(key[0]), payload, key, "final"))
+        self.pump()
+
+    def others(self, labels: Iterable[tuple[str, bytes]], status: LabelStatus = "provisional") -> None:
+        """Publish (device, label) without a row, provisionals and corrections; dropped where there is no room."""
+        with self._lock:
+            for device, payload in labels:
+                if len(self._pending) >= _PENDING_MAX:
+                    self._unsent.inc()
+                    continue
+                self._pending.append(_Outgoing(self._topic(device), payload, None, status))
+        self.pump()
+
+    def finalise(self, labels: Sequence[tuple[Key, bytes]]) -> list[bool]:
+        """Commit the final labels of waiting rows and publish them: True where the row was waiting."""
+        with self._order:
+            changed = self._journal.finalise(labels)
+            self.finals(one for one, was_waiting in zip(labels, changed, strict=True) if was_waiting)
+        return changed
+
+    def pump(self) -> None:
+        """Hand to the link what it has room for."""
+        with self._lock:
+            while self._pending:
+                outgoing = self._pending[0]
+                if not self._link.publish(outgoing.topic, outgoing.payload, on_done=partial(self._answered, outgoing)):
+                    return
+                self._pending.popleft()
+
+    def take_done(self) -> list[Key]:
+        """Keys whose labels were acknowledged since the last call, to be marked in the journal."""
+        taken = []
+        while self._done:
+            taken.append(self._done.popleft())
+        return taken
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """These rows are marked done; from now on a redelivery of theirs publishes again."""
+        with self._lock:
+            self._owed.difference_update(keys)
+
+    def refill(self) -> None:
+        """Fetch final rows from the journal that are not in memory, if there are and there is room.
+
+        For the worker's thread only, which also marks rows done.
+        """
+        if not self._behind or len(self._pending) > _PENDING_MAX // 2 or time.monotonic() < self._refill_after:
+            return
+        with self._order:
+            rows = self._journal.unpublished(after=self._cursor, limit=_REFILL_ROWS)
+            with self._lock:
+                self._behind = len(rows) == _REFILL_ROWS
+                self._cursor = rows[-1].n if self._behind else 0
+            self.finals((row.key, row.label) for row in rows)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is due."""
+        return not self._pending and not self._owed and not self._behind
+
+    def _answered(self, outgoing: _Outgoing, taken: bool) -> None:
+        """In the link's thread."""
+        self._in_flight.set(self._link.owed)
+        if taken:
+            self._published[outgoing.status].inc()
+            if outgoing.key is not None:
+                self._done.append(outgoing.key)
+        else:
+            self._refused.inc()
+            with self._lock:
+                if outgoing.key is not None:
+                    self._owed.discard(outgoing.key)
+                    self._behind = True
+                    self._refill_after = time.monotonic() + _REFUSED_PAUSE_S
+        self.pump()
+
+    def _topic(self, device: str) -> str:
+        topic = self._topics.get(device)
+        if topic is None:
+            if len(self._topics) >= 4096:
+                self._topics.clear()
+            topic = self._topics[device] = label_topic(self._site, device)
+        return topic

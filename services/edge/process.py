@@ -1,0 +1,57 @@
+"""The edge worker as a process: from settings to SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from hybrid_model import bundle as bundles
+from hybrid_model.runtime import EdgeEngine
+from services import logs
+from services.edge.errors import EdgeError
+from services.edge.spool import Spool
+from services.edge.worker import EdgeWorker
+from services.metrics import EdgeMetrics, MetricsServer
+from services.settings import Settings
+
+__all__ = ["run"]
+
+_WATCH_S = 0.5
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then drain. Call it from the main thread.
+
+    Raises:
+        SettingsError: a secret or certificate cannot be read.
+        BundleError: the bundle is missing or damaged.
+        EdgeError: spool, journal, inputs or kernel are not as they must be.
+        MetricsFailed: the address for metrics is taken.
+        MqttError: the broker cannot be reached or refuses us.
+        SystemExit: with status 1, where the worker failed later; the log says how.
+    """
+    logs.configure(settings.log)
+    loaded = bundles.load(bundles.resolve(settings.edge.bundle))
+    try:
+        engine = EdgeEngine(loaded, threads=settings.edge.threads)
+    except ValueError as error:
+        raise EdgeError(f"edge engine: {error}") from None
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    metrics = EdgeMetrics()
+    with Spool(settings.edge.spool, site=settings.site.name, worker=settings.edge.worker) as spool:
+        worker = EdgeWorker(settings, loaded.manifest, engine, spool, metrics)
+        metrics.info.info({"worker": spool.worker, "bundle": loaded.manifest.name, "kernel": engine.kernel})
+        server = MetricsServer(
+            settings.metrics, metrics.registry, ready=lambda: worker.ready, healthy=lambda: worker.healthy
+        )
+        with server:
+            worker.start()
+            try:
+                while not stop.is_set() and not worker.wait(0):
+                    stop.wait(_WATCH_S)
+            finally:
+                worker.stop()
+            if worker.wait(0):
+                raise SystemExit(1)

@@ -1,0 +1,111 @@
+"""The worker's folder: its identity, its journal, and the filters that its session at the broker may hold."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+from services.edge.errors import EdgeError
+
+__all__ = ["Spool"]
+
+
+class Spool:
+    """A folder that one process at a time holds.
+
+    Args:
+        folder: Made if it is missing.
+        site: The site's name; a spool belongs to one.
+        worker: The worker's name; if none, the one kept here, or a new one.
+
+    Raises:
+        EdgeError: if the folder cannot be used, is held by another process, or belongs to another worker.
+    """
+
+    def __init__(self, folder: Path, *, site: str, worker: str | None) -> None:
+        self.folder = folder
+        self._lock: IO[str] | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "lock").open("a+")
+            self._take_lock(self._lock)
+            self.worker = self._identity(site, worker)
+        except OSError as error:
+            self.close()
+            raise EdgeError(f"spool {folder}: {error.strerror or error}") from None
+        except EdgeError:
+            self.close()
+            raise
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's SQLite file."""
+        return self.folder / "journal.sqlite"
+
+    def filters(self) -> list[str]:
+        """Topic filters of earlier runs that the session may still hold."""
+        stored = self._read("filters.json")
+        return [one for one in stored if isinstance(one, str)] if isinstance(stored, list) else []
+
+    def remember_filters(self, filters: Sequence[str]) -> None:
+        """Note what the session holds from now on."""
+        self._write("filters.json", sorted(set(filters)))
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _take_lock(self, lock: IO[str]) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read(20).strip() or "unknown"
+            raise EdgeError(f"spool {self.folder}: in use by process {holder}; give each worker a spool") from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+
+    def _identity(self, site: str, worker: str | None) -> str:
+        stored = self._read("worker.json")
+        if isinstance(stored, dict) and isinstance(stored.get("worker"), str):
+            name = str(stored["worker"])
+            if stored.get("site") != site or (worker is not None and worker != name):
+                raise EdgeError(
+                    f"spool {self.folder}: belongs to worker {name} of site {stored.get('site')}; use another folder"
+                )
+            return name
+        name = worker or f"edge-{uuid.uuid4().hex[:8]}"
+        self._write("worker.json", {"site": site, "worker": name})
+        return name
+
+    def _read(self, name: str) -> Any:
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                return json.loads((self.folder / name).read_text())
+            except ValueError as error:
+                raise EdgeError(f"spool {self.folder}: {name} is damaged ({error})") from None
+        return None
+
+    def _write(self, name: str, content: Any) -> None:
+        path = self.folder / f"{name}.new"
+        with path.open("w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        path.replace(self.folder / name)

@@ -1,0 +1,55 @@
+"""Which input a topic belongs to, and which device it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from services.messages import MessageError, device_of_level
+from services.settings import InputSettings
+
+__all__ = ["InputTopics", "topic_filter"]
+
+_SHARED: Final = re.compile(r"^\$share/[^/]+/")
+
+
+def topic_filter(topic: str, site: str) -> str:
+    """The MQTT filter of an input's topic: `{site}` filled in, `+` for the device."""
+    return topic.replace("{site}", site).replace("{device}", "+")
+
+
+class InputTopics:
+    """Finds the input and the device of a topic; the first input that fits takes it."""
+
+    def __init__(self, inputs: Sequence[InputSettings], site: str) -> None:
+        self.filters = [topic_filter(one.topic, site) for one in inputs]
+        self._patterns = [_pattern(one.topic, site) for one in inputs]
+        self._known: dict[str, tuple[int, str]] = {}
+
+    def find(self, topic: str) -> tuple[int, str]:
+        """(index of the input, device). Raises MessageError (unknown_topic, bad_device)."""
+        known = self._known.get(topic)
+        if known is not None:
+            return known
+        for index, pattern in enumerate(self._patterns):
+            match = pattern.fullmatch(topic)
+            if match is not None:
+                found = (index, device_of_level(match["device"]))
+                if len(self._known) < 4096:
+                    self._known[topic] = found
+                return found
+        raise MessageError("unknown_topic", topic[:200])
+
+
+def _pattern(topic: str, site: str) -> re.Pattern[str]:
+    levels = []
+    for level in _SHARED.sub("", topic).split("/"):
+        if level == "{device}":
+            levels.append("(?P<device>[^/]*)")
+        elif level == "+":
+            levels.append("[^/]*")
+        elif level != "#":
+            levels.append(re.escape(level.replace("{site}", site)))
+    pattern = "/".join(levels)
+    return re.compile(pattern + "(?:/.*)?" if topic.endswith("#") else pattern, re.DOTALL)

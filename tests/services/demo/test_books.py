@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.demo.books import Books, percentile
+from services.messages import Label
+
+
+def _label(device="camera-1", id="a", *, index=3, status="final", reason="confident", exit=0):
+    return Label(
+        id=id, device=device, class_index=index, label=str(index), confidence=0.9, exit=exit, status=status,
+        reason=reason, corrected=False, captured_at=0.0, decided_at=0.0, bundle="net@0", energy_j=1e-6,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def books():
+    books = Books()
+    books.sent(("camera-1", "a"), number=0, class_index=3, captured_at=100.0)
+    books.sent(("camera-2", "a"), number=1, class_index=4, captured_at=100.0)
+    return books
+
+
+def test_a_sample_is_lost_if_the_broker_took_it_and_no_final_came(books):
+    books.acknowledged([("camera-1", "a")])
+    books.label(_label(device="camera-2"), arrived_at=101.0)
+    assert books.lost == [("camera-1", "a")]
+
+
+def test_a_sample_that_the_broker_never_took_is_not_lost(books):
+    assert books.lost == []
+
+
+def test_a_provisional_label_is_no_final(books):
+    books.acknowledged([("camera-1", "a")])
+    books.label(_label(status="provisional"), arrived_at=101.0)
+    assert books.lost == [("camera-1", "a")]
+    assert books.tally().finals == 0
+
+
+def test_the_same_id_of_two_devices_is_two_samples(books):
+    books.label(_label(device="camera-1"), arrived_at=101.0)
+    books.label(_label(device="camera-2"), arrived_at=101.0)
+    tally = books.tally()
+    assert (tally.finals, tally.duplicates, tally.right) == (2, 0, 1)
+
+
+@pytest.mark.parametrize("index", [3, 7])
+def test_a_second_final_is_a_duplicate_whether_it_differs_or_not(books, index):
+    books.label(_label(), arrived_at=101.0)
+    books.label(_label(index=index), arrived_at=102.0)
+    tally = books.tally()
+    assert (tally.finals, tally.duplicates, tally.right) == (1, 1, 1)
+
+
+def test_a_correction_is_neither_final_nor_duplicate(books):
+    books.label(_label(reason="deadline"), arrived_at=101.0)
+    books.label(_label(status="correction", exit="cloud"), arrived_at=102.0)
+    assert (books.tally().finals, books.tally().duplicates) == (1, 0)
+
+
+def test_labels_of_unknown_samples_are_counted_apart(books):
+    books.label(_label(id="never sent"), arrived_at=101.0)
+    assert (books.tally().finals, books.tally().strangers) == (0, 1)
+
+
+def test_latency_runs_from_capture_to_arrival_by_path(books):
+    books.label(_label(device="camera-1"), arrived_at=100.5)
+    books.label(_label(device="camera-2", exit="cloud", reason="escalated"), arrived_at=102.0)
+    assert books.tally().latencies_s == {"edge": [0.5], "cloud": [2.0]}
+
+
+def test_the_edge_share_counts_confident_finals_only(books):
+    books.label(_label(device="camera-1", reason="shed"), arrived_at=100.5)
+    books.label(_label(device="camera-2", reason="confident"), arrived_at=100.5)
+    assert books.tally().confident == 1
+    assert books.tally().reasons == {"shed": 1, "confident": 1}
+
+
+def test_a_key_is_sent_once(books):
+    with pytest.raises(ValueError, match="sent twice"):
+        books.sent(("camera-1", "a"), number=2, class_index=0, captured_at=0.0)
+
+
+@given(st.lists(st.floats(0, 10), min_size=1), st.sampled_from([0.5, 0.99, 1.0]))
+def test_a_percentile_is_the_smallest_value_that_covers_its_share(values, share):
+    ordered = sorted(values)
+    found = percentile(ordered, share)
+    assert found in ordered
+    assert sum(v <= found for v in ordered) >= share * len(ordered) - 1e-9
+    assert sum(v < found for v in ordered) < share * len(ordered)
+
+
+def test_no_values_have_no_percentile():
+    assert percentile([], 0.5) is None

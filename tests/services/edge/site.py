@@ -1,0 +1,174 @@
+"""A site for tests: an edge worker between a real broker and a real Redis, devices, a listener, a cloud that obeys."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybrid_model import bundle
+from hybrid_model.runtime import EdgeEngine
+from services.edge.spool import Spool
+from services.edge.worker import EdgeWorker
+from services.feature_stream import Answer, CloudFeatures
+from services.messages import Escalation, Label, Reply, Sample, input_topic
+from services.metrics import EdgeMetrics
+from services.mqtt import Delivery, Filter, MqttLink
+from services.servers import Broker, RedisServer
+from services.settings import MqttSettings, Settings, load
+
+SITE, WORKER = "home", "edge-1"
+#: Entropy is never below 0 and never above ln K: all samples rise, or all leave.
+ALL_RISE, ALL_LEAVE = [-1.0], [1e9]
+
+
+def network(name: str) -> bundle.Bundle:
+    """A shipped bundle's edge half."""
+    return bundle.load(bundle.resolve(name))
+
+
+def pixels(number: int) -> np.ndarray[Any, Any]:
+    """A picture for the network `digits`."""
+    return np.random.default_rng(number).integers(0, 256, (8, 8, 1), dtype=np.uint8)
+
+
+def sample(number: int, *, sample_id: str | None = None) -> bytes:
+    """A sample for the network `digits`."""
+    name = sample_id or f"s-{number}"
+    return Sample(name, 1e9 + number, "array", (8, 8, 1), "uint8", pixels(number).tobytes()).encode()
+
+
+class Site:
+    """Servers are the test's; everything else is started here and stopped with the `with` block."""
+
+    def __init__(self, broker: Broker, redis: RedisServer, folder: Path, *, name: str = "digits") -> None:
+        self.broker, self.redis, self.folder = broker, redis, folder
+        self.bundle = network(name)
+        self.metrics = EdgeMetrics()
+        self.limits: dict[str, Any] = {}
+        self.heard: list[Label] = []
+        self.raw: list[bytes] = []
+        self.statuses: list[bytes] = []
+        self._stack = contextlib.ExitStack()
+        self._spool: Spool | None = None
+        self._worker: EdgeWorker | None = None
+
+    @property
+    def worker(self) -> EdgeWorker:
+        """The edge worker that runs."""
+        assert self._worker is not None
+        return self._worker
+
+    def settings(self, edge: Mapping[str, Any] | None = None, mqtt: Mapping[str, Any] | None = None) -> Settings:
+        """Settings for this site; `edge` and `mqtt` change single ones."""
+        return load(
+            overrides={
+                "site": {"name": SITE},
+                "mqtt": {"port": self.broker.port, "backoff_min_s": 0.05, "backoff_max_s": 0.2, **(mqtt or {})},
+                "redis": {"port": self.redis.port, "timeout_s": 1.0},
+                "limits": self.limits,
+                "edge": {"spool": self.folder / "spool", "worker": WORKER, "linger_ms": 0.5, **(edge or {})},
+            }
+        )
+
+    def start_edge(self, mqtt: Mapping[str, Any] | None = None, **edge: Any) -> EdgeWorker:
+        """Start the edge worker; what it counts begins anew."""
+        settings = self.settings(edge, mqtt)
+        self.metrics = EdgeMetrics()
+        with contextlib.ExitStack() as stack:
+            spool = stack.enter_context(Spool(settings.edge.spool, site=SITE, worker=WORKER))
+            worker = EdgeWorker(settings, self.bundle.manifest, EdgeEngine(self.bundle), spool, self.metrics)
+            worker.start()
+            stack.pop_all()
+        self._spool, self._worker = spool, worker
+        return worker
+
+    def stop_edge(self) -> None:
+        """Stop it in order."""
+        if self._worker is not None and self._spool is not None:
+            self._worker.stop()
+            self._spool.close()
+            self._worker = None
+
+    def publish(self, device: str, *payloads: bytes, qos: int = 1) -> None:
+        """Publish as a device, and wait until the broker has taken all of it."""
+        for payload in payloads:
+            assert self.devices.publish(input_topic(SITE, device), payload, qos=qos, timeout_s=5)
+        assert self.devices.flush(timeout_s=10)
+
+    def finals(self) -> dict[tuple[str, str], Label]:
+        """Final labels heard so far, by key."""
+        return {(one.device, one.id): one for one in self.heard if one.status == "final"}
+
+    def count(self, name: str, **labels: str) -> float:
+        """A metric's value, 0 where it was never moved."""
+        return self.metrics.registry.get_sample_value(f"dewpoint_{name}", labels) or 0.0
+
+    @contextlib.contextmanager
+    def cloud(self) -> Iterator[Cloud]:
+        """A cloud worker that the test tells what to do."""
+        features = CloudFeatures(self.settings().redis, consumer=f"cloud-{uuid.uuid4()}", lease_s=30, max_deliveries=3)
+        try:
+            yield Cloud(features)
+        finally:
+            features.close()
+
+    def __enter__(self) -> Site:
+        settings = MqttSettings(port=self.broker.port)
+        listener = MqttLink(
+            settings,
+            client_id="listener",
+            filters=[Filter(f"dewpoint/{SITE}/label/+"), Filter(f"dewpoint/{SITE}/status/+")],
+            on_message=self._hear,
+        )
+        self._listener = self._stack.enter_context(listener)
+        self.devices = self._stack.enter_context(MqttLink(settings, client_id="devices"))
+        self._stack.callback(self.stop_edge)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _hear(self, delivery: Delivery) -> None:
+        if "/status/" in delivery.topic:
+            self.statuses.append(delivery.payload)
+        else:
+            self.raw.append(delivery.payload)
+            self.heard.append(Label.decode(delivery.payload))
+        self._listener.acknowledge([delivery])
+
+
+class Cloud:
+    """Reads escalations and answers them as it is told."""
+
+    def __init__(self, features: CloudFeatures) -> None:
+        self._features = features
+
+    def answer(self, count: int, reply: Callable[[Escalation], Reply], *, timeout_s: float = 10.0) -> list[Escalation]:
+        """Answer the next `count` escalations. Raises AssertionError if they do not come."""
+        done: list[Escalation] = []
+        deadline = time.monotonic() + timeout_s
+        while len(done) < count:
+            assert time.monotonic() < deadline, f"{len(done)} of {count} escalations came"
+            self._features.serve(self._features.registered())
+            for delivery in self._features.read(count - len(done), block_ms=100) if self._features.streams else []:
+                assert delivery.payload is not None
+                escalation = Escalation.decode(delivery.payload)
+                self._features.answer([Answer(delivery, escalation.site, escalation.worker, reply(escalation))])
+                done.append(escalation)
+        return done
+
+
+def says(class_index: int) -> Callable[[Escalation], Reply]:
+    """A cloud that is sure of one class."""
+    return lambda one: Reply(one.device, one.id, one.attempt, class_index, 0.99, None)
+
+
+def fails(error: str) -> Callable[[Escalation], Reply]:
+    """A cloud that gives up."""
+    return lambda one: Reply(one.device, one.id, one.attempt, None, None, error)

@@ -1,0 +1,294 @@
+"""Messages: what is encoded comes back, and whatever else comes is a MessageError with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import string
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.messages import (
+    Budget,
+    Control,
+    Escalation,
+    Label,
+    MessageError,
+    Reply,
+    Sample,
+    Status,
+    decode_head,
+    device_of_level,
+    input_topic,
+    label_topic,
+    sample_id,
+    window_id,
+)
+
+names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=40)
+times = st.floats(0, 2e9, allow_nan=False)
+shares = st.floats(0, 1)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+attempts = st.integers(1, 2**31 - 1)
+classes = st.integers(0, 2**31 - 1)
+
+samples = st.builds(
+    Sample,
+    id=names,
+    captured_at=times,
+    kind=st.sampled_from(("image", "array")),
+    shape=st.none() | st.lists(st.integers(1, 4096), min_size=1, max_size=4).map(tuple),
+    dtype=st.sampled_from((None, "uint8", "float32")),
+    data=st.binary(max_size=200),
+)
+escalations = st.builds(
+    Escalation,
+    id=names,
+    site=names,
+    worker=names,
+    device=names,
+    b=st.text("0123456789abcdef", min_size=12, max_size=12),
+    attempt=attempts,
+    exits=st.lists(st.tuples(classes, numbers), max_size=5).map(tuple),
+    features=st.binary(max_size=300),
+    captured_at=times,
+)
+answers = st.builds(
+    Reply, device=names, id=names, attempt=attempts, class_index=classes, confidence=shares, error=st.none()
+)
+failures = st.builds(
+    Reply, device=names, id=names, attempt=attempts, class_index=st.none(), confidence=st.none(), error=names
+)
+labels = st.builds(
+    Label,
+    id=names,
+    device=names,
+    class_index=classes,
+    label=st.text(string.printable, max_size=20),
+    confidence=st.none() | shares,
+    exit=st.integers(0, 63) | st.just("cloud"),
+    status=st.sampled_from(("provisional", "final", "correction")),
+    reason=st.sampled_from(("confident", "escalated", "deadline", "offline", "shed", "failed")),
+    corrected=st.booleans(),
+    captured_at=times,
+    decided_at=times,
+    bundle=names,
+    energy_j=st.none() | numbers,
+)
+
+SAMPLE = Sample("s-1", 12.5, "array", (1, 2, 1), "uint8", b"ab")
+ESCALATION = Escalation("s-1", "home", "edge-1", "cam", "0123456789ab", 1, ((3, 0.5),), b"\x01", 12.5)
+REPLY = Reply("cam", "s-1", 1, 3, 0.75, None)
+LABEL = Label("s-1", "cam", 3, "three", 0.5, 1, "final", "confident", False, 1.0, 2.0, "digits@0123456789ab", 1e-6)
+DECODERS: list[Callable[[bytes], Any]] = [
+    Sample.decode, Escalation.decode, decode_head, Reply.decode, Label.decode, Status.decode, Control.decode,
+]  # fmt: skip
+FIELDS = (
+    "v", "id", "site", "worker", "device", "b", "attempt", "exits", "features", "captured_at", "kind", "shape", "dtype",
+    "data", "class", "confidence", "error", "label", "exit", "status", "reason", "corrected", "decided_at", "bundle",
+    "energy_j", "state", "kernel", "control", "mode", "point", "budget",
+)  # fmt: skip
+values = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
+    | st.binary(max_size=5) | st.lists(st.integers(-1, 3) | st.floats(), max_size=3)
+)  # fmt: skip
+
+
+@given(samples)
+def test_a_sample_comes_back_as_it_was(sample: Sample) -> None:
+    assert Sample.decode(sample.encode()) == sample
+
+
+@given(escalations)
+def test_an_escalation_comes_back_as_it_was(escalation: Escalation) -> None:
+    assert Escalation.decode(escalation.encode()) == escalation
+
+
+@given(escalations)
+def test_the_head_of_an_escalation_can_be_read_alone(escalation: Escalation) -> None:
+    head = decode_head(escalation.encode())
+    assert (head.site, head.worker, head.device, head.id, head.attempt) == (
+        escalation.site, escalation.worker, escalation.device, escalation.id, escalation.attempt,
+    )  # fmt: skip
+
+
+def test_the_head_can_be_read_where_the_rest_is_broken_or_of_another_version() -> None:
+    fields = msgpack.unpackb(ESCALATION.encode()) | {"v": 99, "features": [0.1, 0.2], "exits": "none"}
+    payload = msgpack.packb(fields)
+    with pytest.raises(MessageError):
+        Escalation.decode(payload)
+    assert decode_head(payload).id == "s-1"
+
+
+@given(answers | failures)
+def test_a_reply_comes_back_as_it_was(reply: Reply) -> None:
+    assert Reply.decode(reply.encode()) == reply
+
+
+@given(labels)
+def test_a_label_comes_back_as_it_was(label: Label) -> None:
+    assert Label.decode(label.encode()) == label
+
+
+@given(labels)
+def test_a_label_has_one_form_in_bytes(label: Label) -> None:
+    assert Label.decode(label.encode()).encode() == label.encode()
+
+
+def test_a_label_is_the_documented_json() -> None:
+    assert json.loads(LABEL.encode()) == {
+        "id": "s-1",
+        "device": "cam",
+        "class": 3,
+        "label": "three",
+        "confidence": 0.5,
+        "exit": 1,
+        "status": "final",
+        "reason": "confident",
+        "corrected": False,
+        "captured_at": 1.0,
+        "decided_at": 2.0,
+        "bundle": "digits@0123456789ab",
+        "energy_j": 1e-6,
+    }
+
+
+def test_features_travel_as_bytes() -> None:
+    assert msgpack.unpackb(ESCALATION.encode())["features"] == b"\x01"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [Status("online", "edge-1", "digits@0", "numpy"), Status("offline", "edge-1", "", None, {"mode": "fixed"})],
+)
+def test_a_status_comes_back_as_it_was(status: Status) -> None:
+    assert Status.decode(status.encode()) == status
+
+
+@pytest.mark.parametrize(
+    "control", [Control("fixed", point=3), Control("budget", budget=Budget("escalated_share", 0.2))]
+)
+def test_a_set_point_comes_back_as_it_was(control: Control) -> None:
+    assert Control.decode(control.encode()) == control
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"{}",
+        b'{"mode": "fixed"}',
+        b'{"mode": "fixed", "point": -1}',
+        b'{"mode": "budget", "budget": {"name": "nonsense", "value": 1}}',
+        b'{"mode": "budget", "budget": {"name": "escalated_share", "value": NaN}}',
+        b'{"mode": "budget", "budget": {"name": "escalated_share", "value": -0.1}}',
+        b'{"mode": "full steam"}',
+    ],
+)
+def test_a_set_point_that_makes_no_sense_is_refused(payload: bytes) -> None:
+    with pytest.raises(MessageError):
+        Control.decode(payload)
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+@given(payload=st.binary(max_size=300))
+def test_any_bytes_are_a_message_or_a_message_error(decode: Callable[[bytes], Any], payload: bytes) -> None:
+    assert_message_or_reason(decode, payload)
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+@given(fields=st.dictionaries(st.sampled_from(FIELDS), values))
+def test_any_fields_are_a_message_or_a_message_error(decode: Callable[[bytes], Any], fields: dict[str, Any]) -> None:
+    assert_message_or_reason(decode, msgpack.packb(fields))
+    if not any(isinstance(value, bytes) for value in fields.values()):
+        assert_message_or_reason(decode, json.dumps(fields).encode())
+
+
+def assert_message_or_reason(decode: Callable[[bytes], Any], payload: bytes) -> None:
+    reason = "none"
+    with contextlib.suppress(MessageError):
+        try:
+            decode(payload)
+        except MessageError as error:
+            reason = error.reason
+            raise
+    assert reason.isidentifier()
+
+
+@given(samples, st.data())
+def test_a_truncated_sample_is_refused(sample: Sample, data: st.DataObject) -> None:
+    payload = sample.encode()
+    with pytest.raises(MessageError):
+        Sample.decode(payload[: data.draw(st.integers(0, len(payload) - 1))])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"v": 2}, "wrong_version"),
+        ({"v": True}, "wrong_version"),
+        ({"id": ""}, "bad_field"),
+        ({"id": "x" * 300}, "bad_field"),
+        ({"id": "line\nbreak"}, "bad_field"),
+        ({"captured_at": float("nan")}, "not_finite"),
+        ({"captured_at": -1}, "bad_field"),
+        ({"kind": "sound"}, "bad_field"),
+        ({"dtype": "float64"}, "bad_field"),
+        ({"shape": [2, -1]}, "bad_field"),
+        ({"data": "text"}, "bad_field"),
+    ],
+)
+def test_a_sample_with_a_bad_field_is_refused_with_a_reason(change: dict[str, Any], reason: str) -> None:
+    fields = msgpack.unpackb(SAMPLE.encode()) | change
+    with pytest.raises(MessageError) as caught:
+        Sample.decode(msgpack.packb(fields))
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("field", ["v", "id", "captured_at", "kind", "data"])
+def test_a_sample_without_a_field_is_refused(field: str) -> None:
+    fields = msgpack.unpackb(SAMPLE.encode())
+    del fields[field]
+    with pytest.raises(MessageError):
+        Sample.decode(msgpack.packb(fields))
+
+
+def test_a_reply_is_an_answer_or_an_error_never_both() -> None:
+    with pytest.raises(MessageError):
+        Reply.decode(replace(REPLY, error="poison").encode())
+
+
+@given(names)
+def test_a_device_is_one_topic_level_and_comes_back(device: str) -> None:
+    topic = label_topic("home", device)
+    levels = topic.split("/")
+    assert len(levels) == 4
+    assert not set("+#\0") & set(topic)
+    assert device_of_level(levels[3]) == device
+
+
+@pytest.mark.parametrize("level", ["", "%FF", "a%0Ab", "x" * 300])
+def test_a_level_that_is_no_device_is_refused(level: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        device_of_level(level)
+    assert caught.value.reason == "bad_device"
+
+
+def test_a_device_cannot_reach_into_another_level() -> None:
+    assert input_topic("home", "../x/#") == "dewpoint/home/in/..%2Fx%2F%23"
+
+
+def test_window_ids_follow_from_device_epoch_and_first_mark() -> None:
+    assert window_id("a", 0, 64) == window_id("a", 0, 64)
+    assert len({window_id("a", 0, 64), window_id("b", 0, 64), window_id("a", 1, 64), window_id("a", 0, 65)}) == 4
+    assert window_id("a1", 2, 3) != window_id("a", 12, 3)
+
+
+def test_foreign_payloads_with_a_time_have_stable_ids() -> None:
+    assert sample_id("t", 1.5, b"x") == sample_id("t", 1.5, b"x")
+    assert len({sample_id("t", 1.5, b"x"), sample_id("u", 1.5, b"x"), sample_id("t", 2.5, b"x")}) == 3

@@ -1,0 +1,100 @@
+"""Settings: file, environment and flags, each over the one before; a wrong one is one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.settings import Settings, SettingsError, load, read_secret
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEWPOINT_CONFIG", "DEWPOINT_MQTT__PORT", "DEWPOINT_EDGE__INPUTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "dewpoint.toml"
+    path.write_text('[mqtt]\nhost = "broker"\nport = 1884\n[edge]\nbundle = "har"\n')
+    return path
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert load() == Settings()
+
+
+def test_the_file_is_over_the_defaults(file: Path) -> None:
+    settings = load(file)
+    assert (settings.mqtt.host, settings.mqtt.port, settings.edge.bundle) == ("broker", 1884, "har")
+
+
+def test_the_environment_is_over_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEWPOINT_MQTT__PORT", "1885")
+    settings = load(file)
+    assert (settings.mqtt.host, settings.mqtt.port) == ("broker", 1885)
+
+
+def test_flags_are_over_the_environment_and_none_is_no_flag(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEWPOINT_MQTT__PORT", "1885")
+    settings = load(file, {"mqtt": {"port": 1886, "host": None}})
+    assert (settings.mqtt.host, settings.mqtt.port) == ("broker", 1886)
+
+
+def test_the_environment_may_name_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEWPOINT_CONFIG", str(file))
+    assert load().mqtt.host == "broker"
+
+
+def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEWPOINT_EDGE__INPUTS", '[{"topic": "cams/{device}", "kind": "image"}]')
+    assert load().edge.inputs[0].kind == "image"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[edge]\nbatch_max = 0\n", "edge.batch_max: Input should be greater than or equal to 1 (is 0)"),
+        ("[edge]\nbatch_size = 8\n", "edge.batch_size: no such setting"),
+        ("[edge\n", "settings file"),
+        ('[site]\nname = "a/b"\n', "site.name"),
+        ('[[edge.inputs]]\ntopic = "no/device"\n', "needs exactly one level {device}"),
+        ('[[edge.inputs]]\ntopic = "a/{device}"\n[edge.inputs.window]\nlength = 4\nhop = 5\n', "hop 5 is greater"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml: No such file"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_value_that_may_be_a_password_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "secret.toml"
+    path.write_text('[mqtt]\npassword = "hunter2"\n')
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    assert "mqtt.password" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_comes_from_a_file_without_its_line_end(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("s3cret\n")
+    assert read_secret(path) == "s3cret"
+
+
+def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("\n")
+    with pytest.raises(SettingsError, match="is empty"):
+        read_secret(path)
