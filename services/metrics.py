@@ -95,7 +95,9 @@ class EdgeMetrics(_Metrics):
             "feature_size_bytes", "Bytes of features of one hard sample.", buckets=_BYTES
         )
         self.energy_j = counter(
-            "energy_joules", "Estimated computing energy spent (mac view), by stage: edge 0.., cut, cloud.", "stage"
+            "energy_joules",
+            "Estimated computing energy spent on the edge (mac view), by stage: 0.. (each exit's), cut.",
+            "stage",
         )
         self.energy_baseline_j = counter(
             "energy_baseline_joules",

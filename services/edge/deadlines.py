@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
-from services.edge.journal import Key
+from services.edge.records import Key
 
 __all__ = ["Deadlines"]
 
@@ -22,6 +22,14 @@ class Deadlines:
         now = time.monotonic()
         for key, deadline_s in keys:
             heapq.heappush(self._heap, (now + deadline_s, key))
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def keep(self, keys: Container[Key]) -> None:
+        """Forget all but these keys: the others have their answer."""
+        self._heap = [entry for entry in self._heap if entry[1] in keys]
+        heapq.heapify(self._heap)
 
     def expired(self, *, limit: int) -> list[Key]:
         """Take out up to `limit` keys whose time is over."""

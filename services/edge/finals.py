@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from services.edge.journal import Journal, Network, WaitingRow
+from services.edge.journal import Journal
 from services.edge.labels import answered, settled
 from services.edge.outbox import Outbox
+from services.edge.records import Network, WaitingRow
 from services.messages import Label, Reply
 from services.metrics import DeviceNames, EdgeMetrics
 
@@ -24,7 +25,6 @@ class Finals:
         self._journal, self._outbox, self._metrics, self._devices = journal, outbox, metrics, devices
         self._networks = journal.networks()
         self._latency_s = metrics.label_latency_s.labels(path="cloud")
-        self._cloud_energy_j = metrics.energy_j.labels(stage="cloud")
 
     def network(self, network: str) -> Network | None:
         """What is remembered of a network."""

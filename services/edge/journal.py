@@ -14,23 +14,21 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 import numpy as np
 
 from services.edge.errors import EdgeError
+from services.edge.records import Batch, Key, Known, Network, NewRow, Rejection, State, Unpublished, WaitingRow
 from services.edge.window import DeviceWindows, WindowState
 
-__all__ = ["Batch", "Journal", "Key", "Known", "Network", "NewRow", "Rejection", "Unpublished", "WaitingRow"]
-
-Key = tuple[str, str]
-State = Literal["waiting", "final", "done"]
+__all__ = ["Journal"]
 
 _SCHEMA_VERSION: Final = 1
 _REJECTIONS_MAX: Final = 100_000
 _PRUNE_ROWS: Final = 2_000
+_KEYS_PER_QUERY: Final = 256
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS samples (
     n INTEGER PRIMARY KEY,
@@ -68,85 +66,6 @@ CREATE TABLE IF NOT EXISTS networks (
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), connected_s REAL NOT NULL);
 INSERT OR IGNORE INTO clock VALUES (1, 0);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the journal says of a key."""
-
-    state: State
-    payload_hash: bytes
-    label: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class NewRow:
-    """A decision for a key that is not there yet: with an escalation it will be `waiting`, else `final`."""
-
-    key: Key
-    payload_hash: bytes
-    label: bytes
-    escalation: bytes | None
-    network: str
-    partitions: int
-    deadline_s: float | None
-    received_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A message that can never become a sample; `hash` is of topic and payload."""
-
-    hash: bytes
-    device: str
-    topic: str
-    reason: str
-    detail: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Unpublished:
-    """A final label that the broker has not acknowledged."""
-
-    n: int
-    key: Key
-    label: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingRow:
-    """A hard sample that awaits the cloud; `label` is the edge's own."""
-
-    n: int
-    key: Key
-    label: bytes
-    escalation: bytes
-    network: str
-    partitions: int
-    deadline_s: float | None
-    received_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What it takes to read a reply of a network, also after the bundle was replaced."""
-
-    network: str
-    bundle: str
-    classes: tuple[str, ...]
-    cloud_path_energy_j: float | None
-
-
-@dataclass(slots=True)
-class Batch:
-    """All that one micro-batch changes, in one transaction."""
-
-    rows: list[NewRow] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
-    windows: dict[str, WindowState] = field(default_factory=dict)
-    marks: list[tuple[str, int, bytes]] = field(default_factory=list)
-    done: Sequence[Key] = ()
 
 
 class Journal:
@@ -197,30 +116,25 @@ class Journal:
 
     def known(self, keys: Iterable[Key]) -> dict[Key, Known]:
         """Those of `keys` that have a row."""
-        found = {}
+        wanted = list(keys)
+        found: dict[Key, Known] = {}
         with self._lock:
-            for key in keys:
-                row = self._db.execute(
-                    "SELECT state, payload_hash, label FROM samples WHERE device = ? AND id = ?", key
-                ).fetchone()
-                if row is not None:
-                    found[key] = Known(*row)
+            for start in range(0, len(wanted), _KEYS_PER_QUERY):
+                chunk = wanted[start : start + _KEYS_PER_QUERY]
+                rows = self._db.execute(
+                    # CROSS JOIN: each key is looked up in the index, whatever the planner thinks of the table's size
+                    f"WITH wanted (device, id) AS (VALUES {', '.join(['(?, ?)'] * len(chunk))}) SELECT device, id,"
+                    " state, payload_hash, label FROM wanted CROSS JOIN samples USING (device, id)",
+                    [part for key in chunk for part in key],
+                )
+                found.update(((device, sample), Known(*others)) for device, sample, *others in rows)
         return found
 
     def commit(self, batch: Batch) -> None:
         """All of a batch or nothing. Rows whose key is there already change nothing."""
         with self._transaction() as db:
-            for row in batch.rows:
-                state = "final" if row.escalation is None else "waiting"
-                added = db.execute(
-                    "INSERT OR IGNORE INTO samples (device, id, payload_hash, state, label, escalation, network,"
-                    " partitions, deadline_s, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        *row.key, row.payload_hash, state, row.label, row.escalation, row.network, row.partitions,
-                        row.deadline_s, row.received_at,
-                    ),
-                ).rowcount  # fmt: skip
-                self._counts[state] += added
+            self._insert(db, "final", [row for row in batch.rows if row.escalation is None])
+            self._insert(db, "waiting", [row for row in batch.rows if row.escalation is not None])
             self._reject(db, batch.rejections)
             self._store_windows(db, batch)
             self._mark_done(db, batch.done)
@@ -271,6 +185,11 @@ class Journal:
         with self._lock:
             rows = self._db.execute(f"{_SELECT_WAITING} AND n > ? ORDER BY n LIMIT ?", (after, limit)).fetchall()
         return [_waiting_row(values) for values in rows]
+
+    def waiting_keys(self) -> set[Key]:
+        """The keys of all waiting rows."""
+        with self._lock:
+            return set(self._db.execute("SELECT device, id FROM samples WHERE state = 'waiting'").fetchall())
 
     def unpublished(self, *, after: int = 0, limit: int) -> list[Unpublished]:
         """The oldest final rows beyond number `after`."""
@@ -399,6 +318,20 @@ class Journal:
         )
         return int((pages - free) * size)
 
+    def _insert(self, db: sqlite3.Connection, state: State, rows: Sequence[NewRow]) -> None:
+        if rows:
+            self._counts[state] += db.executemany(
+                "INSERT OR IGNORE INTO samples (device, id, payload_hash, state, label, escalation, network,"
+                f" partitions, deadline_s, received_at) VALUES (?, ?, ?, '{state}', ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *row.key, row.payload_hash, row.label, row.escalation, row.network, row.partitions,
+                        row.deadline_s, row.received_at,
+                    )
+                    for row in rows
+                ],
+            ).rowcount  # fmt: skip
+
     def _reject(self, db: sqlite3.Connection, rejections: Iterable[Rejection]) -> None:
         for one in rejections:
             db.execute(
@@ -419,10 +352,10 @@ class Journal:
             db.executemany("INSERT INTO marks (device, mark, payload_hash) VALUES (?, ?, ?)", batch.marks)
 
     def _mark_done(self, db: sqlite3.Connection, keys: Iterable[Key]) -> None:
-        for key in keys:
-            changed = db.execute(
-                "UPDATE samples SET state = 'done', done_at = ? WHERE device = ? AND id = ? AND state = 'final'",
-                (self._connected_s, *key),
+        marked = [(self._connected_s, *key) for key in keys]
+        if marked:
+            changed = db.executemany(
+                "UPDATE samples SET state = 'done', done_at = ? WHERE device = ? AND id = ? AND state = 'final'", marked
             ).rowcount
             self._counts["final"] -= changed
             self._counts["done"] += changed

@@ -8,7 +8,7 @@ from typing import Literal
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
-from services.edge.journal import Network
+from services.edge.records import Network
 from services.messages import Label, LabelReason, Reply
 
 __all__ = ["LabelMaker", "answered", "correction", "settled"]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from services.edge.journal import Journal, Key
+from services.edge.journal import Journal
+from services.edge.records import Key
 from services.messages import LabelStatus, label_topic
 from services.metrics import EdgeMetrics
 from services.mqtt import MqttLink
@@ -44,7 +45,8 @@ class Outbox:
         self._pending: deque[_Outgoing] = deque()
         self._owed: set[Key] = set()
         self._done: deque[Key] = deque()
-        self._behind = True  # rows of an earlier run may wait
+        # Final rows may lie in the journal and not here: those of an earlier run, or what there was no room for.
+        self._behind, self._missed = True, False
         self._refill_after = 0.0
         self._cursor = 0
         self._topics: dict[str, str] = {}
@@ -62,7 +64,7 @@ class Outbox:
                 if key in self._owed:
                     continue
                 if len(self._pending) >= _PENDING_MAX:
-                    self._behind = True
+                    self._behind = self._missed = True
                     continue
                 self._owed.add(key)
                 self._pending.append(_Outgoing(self._topic(key[0]), payload, key, "final"))
@@ -116,8 +118,10 @@ class Outbox:
         with self._order:
             rows = self._journal.unpublished(after=self._cursor, limit=_REFILL_ROWS)
             with self._lock:
-                self._behind = len(rows) == _REFILL_ROWS
-                self._cursor = rows[-1].n if self._behind else 0
+                if len(rows) == _REFILL_ROWS:
+                    self._cursor = rows[-1].n
+                else:  # the end; what was missed meanwhile may lie before it
+                    self._cursor, self._behind, self._missed = 0, self._missed, False
             self.finals((row.key, row.label) for row in rows)
 
     @property
@@ -137,7 +141,7 @@ class Outbox:
             with self._lock:
                 if outgoing.key is not None:
                     self._owed.discard(outgoing.key)
-                    self._behind = True
+                    self._behind = self._missed = True
                     self._refill_after = time.monotonic() + _REFUSED_PAUSE_S
         self.pump()
 

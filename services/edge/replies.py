@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.edge.finals import Finals
-from services.edge.journal import Journal, Key
+from services.edge.journal import Journal
 from services.edge.labels import correction
 from services.edge.outbox import Outbox
+from services.edge.records import Key
 from services.edge.streams import Streams
 from services.feature_stream import EdgeFeatures, ReplyEntry, StreamFull, StreamUnavailable
 from services.logs import Occasionally, get_logger

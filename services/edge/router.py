@@ -21,9 +21,10 @@ from hybrid_model.runtime import EdgeResult
 from services.edge.decode import Decoder
 from services.edge.errors import EdgeError
 from services.edge.intake import Arrival
-from services.edge.journal import Batch, Journal, Key, NewRow, Rejection
+from services.edge.journal import Journal
 from services.edge.labels import LabelMaker, settled
 from services.edge.outbox import Outbox
+from services.edge.records import Batch, Key, NewRow, Rejection
 from services.edge.uplink import Uplink
 from services.edge.window import WindowRule
 from services.edge.windowing import Windowing

@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import Final
 
 from services.edge.finals import Finals
-from services.edge.journal import Journal, Key, WaitingRow
+from services.edge.journal import Journal
+from services.edge.records import Key, WaitingRow
 from services.edge.replies import ReplyReader
 from services.edge.streams import StreamKey, Streams
 from services.feature_stream import EdgeFeatures, StreamFull, StreamUnavailable

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from typing import Final
 
 from services.edge.decode import Readings
-from services.edge.journal import Batch, Journal
+from services.edge.journal import Journal
+from services.edge.records import Batch
 from services.edge.window import DeviceWindows, Window, WindowRule, WindowState, advance, restarted
 from services.metrics import DeviceNames, EdgeMetrics
 

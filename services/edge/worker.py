@@ -191,6 +191,8 @@ class EdgeWorker:
                 older_than_s=self._settings.edge.dedupe_window_s, bytes_max=self._settings.edge.journal_bytes_max
             )
             self._metrics.journal_done_evicted.inc(evicted)
+            if len(self._deadlines) > 2 * self._journal.counts["waiting"] + _EXPIRED_MAX:
+                self._deadlines.keep(self._journal.waiting_keys())
 
     def _set_gauges(self) -> None:
         metrics, link = self._metrics, self._link

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.edge.errors import EdgeError
-from services.edge.journal import Batch, Journal, Key, Network, NewRow, Rejection
+from services.edge.journal import Journal
+from services.edge.records import Batch, Key, Network, NewRow, Rejection
 from services.edge.window import WindowState
 
 KEY: Key = ("cam", "s-1")

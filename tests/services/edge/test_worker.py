@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -17,6 +18,7 @@ from services.messages import Reply, Status, label_topic
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
 from tests.services.edge.site import ALL_LEAVE, ALL_RISE, SITE, WORKER, Site, fails, pixels, sample, says
+from tests.services.mqtt.proxy import Proxy
 
 
 @pytest.fixture
@@ -364,3 +366,52 @@ def test_samples_that_came_while_the_edge_was_away_are_answered_later(site: Site
 def test_thresholds_that_do_not_fit_the_network_are_refused_at_the_start(site: Site) -> None:
     with pytest.raises(EdgeError, match="digits has 1 exits"):
         site.start_edge(thresholds=[0.1, 0.2])
+
+
+def test_rows_that_wait_for_an_older_network_get_its_answer_by_its_class_names(site: Site, wait_for: WaitFor) -> None:
+    site.start_edge(thresholds=ALL_RISE)
+    site.publish("cam", sample(1))
+    wait_for(lambda: site.count("escalations_total", device="cam", again="no") == 1, "the escalation")
+    site.stop_edge()
+    old = site.bundle.manifest
+    renamed = tuple(f"new {name}" for name in old.classes)
+    site.bundle = replace(site.bundle, manifest=old.model_copy(update={"network_id": "f" * 12, "classes": renamed}))
+    site.start_edge(thresholds=ALL_RISE)
+    site.publish("cam", sample(2))
+    with site.cloud() as cloud:
+        sent = cloud.answer(2, says(3))
+    assert {one.b for one in sent} == {old.network_id, "f" * 12}
+    wait_for(lambda: len(site.finals()) == 2, "both finals")
+    assert site.finals()["cam", "s-1"].label == "3"
+    assert site.finals()["cam", "s-2"].label == "new 3"
+
+
+def test_labels_that_memory_has_no_room_for_are_fetched_from_the_journal(
+    site: Site, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.outbox._PENDING_MAX", 4)
+    monkeypatch.setattr("services.edge.outbox._REFILL_ROWS", 3)
+    site.start_edge(mqtt={"inflight_max": 2}, thresholds=ALL_LEAVE)
+    site.publish("cam", *(sample(number) for number in range(100)))
+    wait_for(lambda: len(site.finals()) == 100, "every final", timeout_s=30)
+    wait_for(lambda: site.worker._journal.counts == {"waiting": 0, "final": 0, "done": 100}, "all rows done")
+    assert len(site.heard) == 100
+
+
+@pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True)
+def test_a_link_that_is_cut_again_and_again_loses_nothing_and_changes_nothing(
+    site: Site, mqtt_broker: Broker, wait_for: WaitFor
+) -> None:
+    with Proxy(mqtt_broker.port) as proxy:
+        site.start_edge(mqtt={"port": proxy.port}, thresholds=ALL_LEAVE)
+        for number in range(300):
+            site.publish("cam", sample(number))
+            if number % 60 == 30:
+                proxy.cut()
+        wait_for(lambda: len(site.finals()) == 300, "every final", timeout_s=30)
+        assert site.worker._link.generation > 1
+        forms: dict[str, set[bytes]] = {}
+        for label, raw in zip(site.heard, site.raw, strict=True):
+            forms.setdefault(label.id, set()).add(raw)
+        assert {len(one) for one in forms.values()} == {1}
+        site.stop_edge()

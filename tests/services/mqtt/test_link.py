@@ -62,7 +62,7 @@ def test_the_newest_version_that_the_broker_speaks_is_spoken(broker: Broker, lin
 
 
 def test_the_socket_does_not_wait_for_more_to_send(link: MakeLink) -> None:
-    sock: Any = link()._client.socket()
+    sock: Any = link()._driver._client.socket()
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
@@ -129,9 +129,9 @@ def test_a_message_that_comes_again_on_the_same_connection_is_known_to_be_in_han
 ) -> None:
     got: list[Delivery] = []
     subscriber = link("sub", filters=[Filter("a/+")], on_message=got.append)
-    reads = subscriber._reads
+    reads = subscriber._driver._reads
     link("pub").publish("a/b", b"1")
-    wait_for(lambda: subscriber._reads >= reads + 3, "the message, and again after ack_wait, twice")
+    wait_for(lambda: subscriber._driver._reads >= reads + 3, "the message, and again after ack_wait, twice")
     assert payloads(got) == [b"1"]
     subscriber.acknowledge(got)
     wait_for(lambda: subscriber.sent_acknowledgements == 1, "one acknowledgement")

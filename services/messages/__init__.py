@@ -1,0 +1,44 @@
+"""What travels: sample, escalation, reply, label, status, control. Encoding, decoding and the checks at every door.
+
+Samples, escalations and replies are msgpack maps with a version `v`; labels, status and control are JSON for anyone to
+read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageError` with a reason to count.
+"""
+
+from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
+from services.messages.labels import Budget, Control, Label, LabelReason, LabelStatus, Status
+from services.messages.names import (
+    control_topic,
+    device_of_level,
+    input_topic,
+    label_topic,
+    level_of_device,
+    sample_id,
+    status_topic,
+    window_id,
+)
+from services.messages.samples import Escalation, EscalationHead, Reply, Sample, decode_head
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Budget",
+    "Control",
+    "Escalation",
+    "EscalationHead",
+    "Label",
+    "LabelReason",
+    "LabelStatus",
+    "MessageError",
+    "Reply",
+    "Sample",
+    "Status",
+    "control_topic",
+    "decode_head",
+    "device_of_level",
+    "input_topic",
+    "label_topic",
+    "level_of_device",
+    "parse_json",
+    "sample_id",
+    "status_topic",
+    "window_id",
+]

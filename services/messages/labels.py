@@ -1,0 +1,179 @@
+"""What anyone may read, in JSON: labels, a worker's status, and an operator's set-point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self, cast
+
+from services.messages.fields import (
+    bad,
+    decode_object,
+    encode_json,
+    integer,
+    name,
+    need,
+    number,
+    one_of,
+    or_none,
+    seconds,
+    share,
+    text,
+)
+
+EXIT_MAX: Final = 63
+
+LabelStatus = Literal["provisional", "final", "correction"]
+LabelReason = Literal["confident", "escalated", "deadline", "offline", "shed", "failed"]
+WorkerState = Literal["online", "stopped", "offline"]
+
+_STATUSES: Final = frozenset(("provisional", "final", "correction"))
+_REASONS: Final = frozenset(("confident", "escalated", "deadline", "offline", "shed", "failed"))
+_STATES: Final = frozenset(("online", "stopped", "offline"))
+_BUDGETS: Final = frozenset(
+    ("escalated_share", "escalations_per_s", "energy_j_per_sample", "bytes_per_day", "latency_p99_ms")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """An answer for one sample, as it is published.
+
+    `exit` is the edge exit's number or "cloud"; `corrected` says that a final differs from the provisional before it;
+    `bundle` is `NAME@NETWORK_ID`; `energy_j` is the estimated computation on the path to this label.
+    """
+
+    id: str
+    device: str
+    class_index: int
+    label: str
+    confidence: float | None
+    exit: int | Literal["cloud"]
+    status: LabelStatus
+    reason: LabelReason
+    corrected: bool
+    captured_at: float
+    decided_at: float
+    bundle: str
+    energy_j: float | None
+
+    def encode(self) -> bytes:
+        """The JSON object; the same label always gives the same bytes."""
+        return encode_json(
+            {
+                "id": self.id,
+                "device": self.device,
+                "class": self.class_index,
+                "label": self.label,
+                "confidence": self.confidence,
+                "exit": self.exit,
+                "status": self.status,
+                "reason": self.reason,
+                "corrected": self.corrected,
+                "captured_at": self.captured_at,
+                "decided_at": self.decided_at,
+                "bundle": self.bundle,
+                "energy_j": self.energy_j,
+            }
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read a label. Raises MessageError."""
+        fields = decode_object(payload)
+        where = need(fields, "exit")
+        if where != "cloud" and not (type(where) is int and 0 <= where <= EXIT_MAX):
+            raise bad("exit", where)
+        corrected = need(fields, "corrected")
+        if not isinstance(corrected, bool):
+            raise bad("corrected", corrected)
+        return cls(
+            id=name(fields, "id"),
+            device=name(fields, "device"),
+            class_index=integer(fields, "class", least=0),
+            label=text(fields, "label"),
+            confidence=or_none(fields, "confidence", share),
+            exit=where,
+            status=cast(LabelStatus, one_of(fields, "status", _STATUSES)),
+            reason=cast(LabelReason, one_of(fields, "reason", _REASONS)),
+            corrected=corrected,
+            captured_at=seconds(fields, "captured_at"),
+            decided_at=seconds(fields, "decided_at"),
+            bundle=text(fields, "bundle"),
+            energy_j=or_none(fields, "energy_j", number),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an edge worker says of itself, retained: `control` is the control it follows, or none."""
+
+    state: WorkerState
+    worker: str
+    bundle: str
+    kernel: str | None = None
+    control: Mapping[str, Any] | None = None
+
+    def encode(self) -> bytes:
+        """The JSON object `{state, worker, bundle, kernel, control}`."""
+        return encode_json(
+            {
+                "state": self.state,
+                "worker": self.worker,
+                "bundle": self.bundle,
+                "kernel": self.kernel,
+                "control": None if self.control is None else dict(self.control),
+            }
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read a status. Raises MessageError."""
+        fields = decode_object(payload)
+        control = fields.get("control")
+        if control is not None and not isinstance(control, dict):
+            raise bad("control", control)
+        return cls(
+            state=cast(WorkerState, one_of(fields, "state", _STATES)),
+            worker=name(fields, "worker"),
+            bundle=text(fields, "bundle"),
+            kernel=or_none(fields, "kernel", text),
+            control=control,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A quantity to keep, by name."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A set-point for the exits: hold a `point` of the bundle's calibrated path, or keep a `budget`."""
+
+    mode: Literal["fixed", "budget"]
+    point: int | None = None
+    budget: Budget | None = None
+
+    def encode(self) -> bytes:
+        """The JSON object `{mode, point, budget: {name, value}}`."""
+        budget = None if self.budget is None else {"name": self.budget.name, "value": self.budget.value}
+        return encode_json({"mode": self.mode, "point": self.point, "budget": budget})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read a control message. Raises MessageError."""
+        fields = decode_object(payload)
+        mode = one_of(fields, "mode", frozenset(("fixed", "budget")))
+        if mode == "fixed":
+            return cls(mode="fixed", point=integer(fields, "point", least=0))
+        budget = need(fields, "budget")
+        if not isinstance(budget, dict):
+            raise bad("budget", budget)
+        name, value = one_of(budget, "name", _BUDGETS), number(budget, "value")
+        if value < 0:
+            raise bad("value", value)
+        return cls(mode="budget", budget=Budget(name, value))

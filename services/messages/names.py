@@ -1,0 +1,65 @@
+"""Topics, devices in topics, and ids that follow from what they name."""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import quote, unquote
+
+from services.messages.fields import NAME_CHARS_MAX, MessageError
+
+
+def input_topic(site: str, device: str) -> str:
+    """Where a device of a site publishes by default."""
+    return f"dewpoint/{site}/in/{level_of_device(device)}"
+
+
+def label_topic(site: str, device: str) -> str:
+    """Where a device's labels are published."""
+    return f"dewpoint/{site}/label/{level_of_device(device)}"
+
+
+def status_topic(site: str, worker: str) -> str:
+    """Where a worker's retained status lies."""
+    return f"dewpoint/{site}/status/{worker}"
+
+
+def control_topic(site: str) -> str:
+    """Where operators leave the retained set-point."""
+    return f"dewpoint/{site}/control"
+
+
+def level_of_device(device: str) -> str:
+    """A device's name as one topic level: percent-encoded, so that no name can reach another level.
+
+    Spaces and the wildcards of NATS (`*`, `>`) are encoded too: it closes the connection of who publishes to them.
+    """
+    return quote(device, safe=":@!$&'(),;=")
+
+
+def device_of_level(level: str) -> str:
+    """The device's name in a topic level, percent-decoded. Raises MessageError (bad_device)."""
+    try:
+        device = unquote(level, errors="strict") if "%" in level else level
+    except UnicodeDecodeError as error:
+        raise MessageError("bad_device", f"{level!r}: {error}") from None
+    if not 0 < len(device) <= NAME_CHARS_MAX or not device.isprintable():
+        raise MessageError("bad_device", repr(device[:NAME_CHARS_MAX]))
+    return device
+
+
+def window_id(device: str, epoch: int, first_mark: int) -> str:
+    """A window's id: 32 hex digits that follow from its device, epoch and the mark of its first reading."""
+    return _digest("window", device.encode(), str(epoch).encode(), str(first_mark).encode())
+
+
+def sample_id(topic: str, at: float, payload: bytes) -> str:
+    """The id of a foreign payload that carries its own time `at` but no id: the same bytes get the same id."""
+    return _digest("sample", topic.encode(), repr(at).encode(), payload)
+
+
+def _digest(purpose: str, *parts: bytes) -> str:
+    digest = hashlib.sha256(purpose.encode())
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()[:32]

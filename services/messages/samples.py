@@ -1,0 +1,216 @@
+"""What goes up, in msgpack: samples from devices, escalations from the edge; and the cloud's replies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self, cast
+
+from services.messages.fields import (
+    SCHEMA_VERSION,
+    MessageError,
+    bad,
+    binary,
+    integer,
+    name,
+    need,
+    number,
+    pack,
+    seconds,
+    share,
+    unpack,
+)
+
+DIMENSIONS_MAX: Final = 4
+EXITS_MAX: Final = 64
+
+SampleKind = Literal["image", "array"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample in our own envelope.
+
+    `kind` "image": `data` is a JPEG, PNG or WebP file, `shape` and `dtype` say what it decodes to, or are none.
+    `kind` "array": `data` is the row-major little-endian array of `shape` and `dtype` ("uint8" or "float32").
+    `captured_at` is epoch seconds, UTC.
+    """
+
+    id: str
+    captured_at: float
+    kind: SampleKind
+    shape: tuple[int, ...] | None
+    dtype: str | None
+    data: bytes
+
+    def encode(self) -> bytes:
+        """The msgpack map `{v, id, captured_at, kind, shape, dtype, data}`."""
+        return pack(
+            {
+                "v": SCHEMA_VERSION,
+                "id": self.id,
+                "captured_at": self.captured_at,
+                "kind": self.kind,
+                "shape": None if self.shape is None else list(self.shape),
+                "dtype": self.dtype,
+                "data": self.data,
+            }
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read a sample. Raises MessageError (not_msgpack, wrong_version, missing_field, bad_field)."""
+        fields = unpack(payload)
+        kind = fields.get("kind")
+        if kind not in ("image", "array"):
+            raise bad("kind", kind)
+        shape, dtype = fields.get("shape"), fields.get("dtype")
+        if dtype not in (None, "uint8", "float32"):
+            raise bad("dtype", dtype)
+        return cls(
+            id=name(fields, "id"),
+            captured_at=seconds(fields, "captured_at"),
+            kind=cast(SampleKind, kind),
+            shape=None if shape is None else _shape(shape),
+            dtype=dtype,
+            data=binary(fields, "data"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """A hard sample on its way up: packed features, and what every computed exit thought of it.
+
+    `b` is the network id; `attempt` counts from 1; `exits` holds (class index, score) by exit; `captured_at` is epoch
+    seconds.
+    """
+
+    id: str
+    site: str
+    worker: str
+    device: str
+    b: str
+    attempt: int
+    exits: tuple[tuple[int, float], ...]
+    features: bytes
+    captured_at: float
+
+    def encode(self) -> bytes:
+        """The msgpack map `{v, id, site, worker, device, b, attempt, exits, features, captured_at}`."""
+        return pack(
+            {
+                "v": SCHEMA_VERSION,
+                "id": self.id,
+                "site": self.site,
+                "worker": self.worker,
+                "device": self.device,
+                "b": self.b,
+                "attempt": self.attempt,
+                "exits": [list(pair) for pair in self.exits],
+                "features": self.features,
+                "captured_at": self.captured_at,
+            }
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read an escalation. Raises MessageError."""
+        fields = unpack(payload)
+        return cls(
+            id=name(fields, "id"),
+            site=name(fields, "site"),
+            worker=name(fields, "worker"),
+            device=name(fields, "device"),
+            b=name(fields, "b"),
+            attempt=integer(fields, "attempt", least=1),
+            exits=_exits(need(fields, "exits")),
+            features=binary(fields, "features"),
+            captured_at=seconds(fields, "captured_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EscalationHead:
+    """As much of an escalation as it takes to answer that it could not be decoded."""
+
+    site: str
+    worker: str
+    device: str
+    id: str
+    attempt: int
+
+
+def decode_head(payload: bytes) -> EscalationHead:
+    """Read the head of an escalation whose other fields may be anything. Raises MessageError."""
+    fields = unpack(payload, any_version=True)
+    return EscalationHead(
+        site=name(fields, "site"),
+        worker=name(fields, "worker"),
+        device=name(fields, "device"),
+        id=name(fields, "id"),
+        attempt=integer(fields, "attempt", least=1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The cloud's answer to one attempt: either `class_index` and `confidence`, or `error`."""
+
+    device: str
+    id: str
+    attempt: int
+    class_index: int | None
+    confidence: float | None
+    error: str | None
+
+    def encode(self) -> bytes:
+        """The msgpack map `{v, device, id, attempt, class, confidence, error}`."""
+        return pack(
+            {
+                "v": SCHEMA_VERSION,
+                "device": self.device,
+                "id": self.id,
+                "attempt": self.attempt,
+                "class": self.class_index,
+                "confidence": self.confidence,
+                "error": self.error,
+            }
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read a reply. Raises MessageError."""
+        fields = unpack(payload)
+        error = need(fields, "error")
+        answered = error is None
+        if not answered and not isinstance(error, str):
+            raise bad("error", error)
+        if not answered and (need(fields, "class") is not None or need(fields, "confidence") is not None):
+            raise MessageError("bad_field", "a reply holds a class and confidence or an error, not both")
+        return cls(
+            device=name(fields, "device"),
+            id=name(fields, "id"),
+            attempt=integer(fields, "attempt", least=1),
+            class_index=integer(fields, "class", least=0) if answered else None,
+            confidence=share(fields, "confidence") if answered else None,
+            error=error,
+        )
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    if type(value) is not list or not 0 < len(value) <= DIMENSIONS_MAX:
+        raise bad("shape", value)
+    if any(type(n) is not int or not 0 < n < 2**31 for n in value):
+        raise bad("shape", value)
+    return tuple(value)
+
+
+def _exits(value: Any) -> tuple[tuple[int, float], ...]:
+    if type(value) is not list or len(value) > EXITS_MAX:
+        raise bad("exits", type(value).__name__)
+    pairs = []
+    for pair in value:
+        if type(pair) is not list or len(pair) != 2:
+            raise bad("exits", pair)
+        fields = {"class": pair[0], "score": pair[1]}
+        pairs.append((integer(fields, "class", least=0), number(fields, "score")))
+    return tuple(pairs)

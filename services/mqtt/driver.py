@@ -1,0 +1,394 @@
+"""The thread that alone touches paho: connects, sends what others have queued, hands on what comes.
+
+paho's own thread would share its client with everybody. Here whoever opens and closes connections also sends the
+acknowledgements. That is what makes them safe: paho's `ack()` looks at no socket, and a packet id of an earlier
+connection may by now be another message's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from services.logs import get_logger
+from services.mqtt.client import FIVE, THREE, make_client
+from services.mqtt.messages import Delivery, Filter, Message
+from services.mqtt.publishes import Publish, PublishQueue
+from services.mqtt.waiting import READ, WRITE, Waiter
+from services.settings import MqttSettings
+
+__all__ = ["Driver", "Session"]
+
+_PROTOCOLS: Final = {"auto": (FIVE, THREE), "5": (FIVE,), "3.1.1": (THREE,)}
+_READS_PER_TURN: Final = 64
+_UNSUPPORTED_VERSION: Final = 132
+_TICK_S: Final = 1.0
+_GOODBYE_TIMEOUT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who we are to the broker, and whom to tell what comes of it; `MqttLink` describes each."""
+
+    client_id: str
+    filters: Sequence[Filter]
+    dropped: Sequence[str]
+    on_message: Callable[[Delivery], None] | None
+    on_open: Callable[[bool], None] | None
+    on_close: Callable[[], None] | None
+    may_read: Callable[[], bool] | None
+    birth: Message | None
+    will: Message | None
+    persistent: bool
+
+
+class Driver:
+    """Runs one connection after another until it is told to stop. `run` is the thread; the rest may be asked by any.
+
+    Raises SettingsError on construction, for secret or certificate files that cannot be read.
+    """
+
+    def __init__(self, settings: MqttSettings, session: Session, publishes: PublishQueue) -> None:
+        self._settings, self._session, self._publishes = settings, session, publishes
+        self._log = get_logger("mqtt").bind(broker=f"{settings.host}:{settings.port}")
+        self._protocols = _PROTOCOLS[settings.protocol]
+        self._client = self._make_client()
+        # A generation is open from CONNACK to loss; what was received in another cannot be acknowledged.
+        self.generation = 0
+        self.open_generation: int | None = None
+        self.usable = threading.Event()
+        self.decided = threading.Event()
+        self.refusal: str | None = None
+        self.acknowledgements_sent = 0
+        self._session_present = False
+        self._window = settings.inflight_max
+        self._unacknowledged: dict[int, Delivery] = {}
+        self._acknowledgements_due = False
+        self._sent: dict[int, Publish] = {}
+        self._subscribe_id: int | None = None
+        self._reads = 0
+        self._attempts = 0
+        self._at_once = True
+        self._attempt_deadline: float | None = None
+        self._stopping = False
+        self._waiter = Waiter()
+
+    @property
+    def protocol(self) -> str:
+        """The MQTT version spoken: "5" or "3.1.1"."""
+        return "5" if self._protocols[0] == FIVE else "3.1.1"
+
+    def acknowledge_due(self) -> None:
+        """Deliveries were marked as acknowledged."""
+        self._acknowledgements_due = True
+        self._waiter.wake()
+
+    def wake(self) -> None:
+        """Look at the queue, and at `may_read`, again."""
+        self._waiter.wake()
+
+    def stop(self) -> None:
+        """Let `run` end."""
+        self._stopping = True
+        self._waiter.wake()
+
+    def close(self) -> None:
+        """Close the files, once `run` has returned."""
+        self._waiter.close()
+
+    def run(self) -> None:
+        """Until `stop`; then acknowledge what is due, and disconnect."""
+        while not self._stopping:
+            try:
+                if self._client.socket() is None:
+                    self._connect()
+                else:
+                    self._turn()
+            except Exception:
+                # A fault of ours or paho's: the connection is in doubt, and the broker sends again what it must.
+                self._log.exception("mqtt_connection_broken")
+                self._hang_up()
+        self._say_goodbye()
+
+    def _connect(self) -> None:
+        """One attempt, after the pause that the attempts before it call for."""
+        if not self._at_once and not self._pause(self._backoff_s()):
+            return
+        self._at_once = False
+        self._attempts += 1
+        self._attempt_deadline = time.monotonic() + self._settings.connect_timeout_s
+        try:
+            self._client.reconnect()
+        except (OSError, ValueError) as error:
+            self._refused(str(getattr(error, "strerror", None) or error), for_good=False)
+            self._hang_up()
+
+    def _backoff_s(self) -> float:
+        doubled_s = self._settings.backoff_min_s * 2.0 ** min(max(self._attempts - 1, 0), 16)
+        return min(self._settings.backoff_max_s, doubled_s) * random.uniform(0.5, 1.0)
+
+    def _pause(self, pause_s: float) -> bool:
+        """Sleep, but not into the end of the process: False if that has come."""
+        deadline = time.monotonic() + pause_s
+        while True:
+            self._waiter.about_to_sleep()
+            left_s = deadline - time.monotonic()
+            if self._stopping or left_s <= 0:
+                return not self._stopping
+            self._waiter.wait(left_s)
+
+    def _turn(self) -> None:
+        """Send what is due, wait for the socket or for other threads, read what came."""
+        if self.open_generation is not None:
+            self._send_acknowledgements()
+            self._send_publishes()
+        client = self._client
+        sock: Any = client.socket()
+        # Until a connection is usable its handshake must be read, whatever comes with it.
+        reading = self._session.may_read is None or not self.usable.is_set() or self._session.may_read()
+        pending = reading and _pending(sock)
+        self._waiter.about_to_sleep()
+        events = (READ if reading else 0) | (WRITE if client.want_write() else 0)
+        ready = self._waiter.wait(0.0 if pending or self._work_is_due() else self._tick_s(), sock, events)
+        if ready & READ or pending:
+            self._read(client)
+        if ready & WRITE or (client.socket() is not None and client.want_write()):
+            client.loop_write()
+        if reading and client.socket() is not None:
+            client.loop_misc()
+        if self._attempt_deadline is not None and time.monotonic() >= self._attempt_deadline:
+            self._attempt_deadline = None
+            self._refused("no answer", for_good=False)
+            self._hang_up()
+
+    def _work_is_due(self) -> bool:
+        if self._stopping:
+            return True
+        if self.open_generation is None:
+            return False
+        return self._acknowledgements_due or (len(self._publishes) > 0 and len(self._sent) < self._window)
+
+    def _tick_s(self) -> float:
+        if self._attempt_deadline is None:
+            return _TICK_S
+        return max(0.0, min(_TICK_S, self._attempt_deadline - time.monotonic()))
+
+    def _read(self, client: Client) -> None:
+        for _ in range(_READS_PER_TURN):
+            before = self._reads
+            client.loop_read()
+            if self._reads == before or client.socket() is None:
+                return
+
+    def _send_acknowledgements(self) -> None:
+        if not self._acknowledgements_due:
+            return
+        self._acknowledgements_due = False
+        due = []
+        for packet_id, delivery in self._unacknowledged.items():
+            if not delivery.acknowledged:
+                break
+            due.append(packet_id)
+        for packet_id in due:
+            del self._unacknowledged[packet_id]
+            self._client.ack(packet_id, 1)
+        self.acknowledgements_sent += len(due)
+
+    def _send_publishes(self) -> None:
+        while self._publishes and len(self._sent) < self._window:
+            publish = self._publishes.take()
+            message = publish.message
+            info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._publishes.put_back([publish])  # its packet id is taken: another turn, another id
+                return
+            self._sent[info.mid] = publish
+
+    def _hang_up(self) -> None:
+        """Close the socket from our side; paho notices when it reads."""
+        sock: Any = self._client.socket()
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(Exception):
+                self._client.loop_read()
+        self._closed()
+
+    def _say_goodbye(self) -> None:
+        deadline = time.monotonic() + _GOODBYE_TIMEOUT_S
+        client = self._client
+        with contextlib.suppress(Exception):
+            if self.open_generation is not None:
+                self._send_acknowledgements()
+            client.disconnect()
+            while client.socket() is not None and client.want_write() and time.monotonic() < deadline:
+                self._waiter.wait(_GOODBYE_TIMEOUT_S, client.socket(), WRITE)
+                client.loop_write()
+        self._hang_up()
+
+    # What paho reports
+
+    def _connack(
+        self, client: Client, data: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._reads += 1
+        self._attempt_deadline = None
+        if reason.is_failure:
+            if not (reason.value == _UNSUPPORTED_VERSION and self._other_protocol()):
+                self._refused(str(reason), for_good=True)
+            return
+        self._attempts, self.refusal = 0, None
+        self.generation += 1
+        self.open_generation = self.generation
+        self._session_present = flags.session_present
+        broker_max = getattr(properties, "ReceiveMaximum", None) or self._settings.inflight_max
+        self._window = min(self._settings.inflight_max, broker_max)
+        if self._session.dropped and self._session.persistent:
+            client.unsubscribe(list(self._session.dropped))
+        if self._session.filters:
+            _, self._subscribe_id = client.subscribe(self._subscriptions())
+        else:
+            self._opened()
+
+    def _suback(
+        self, client: Client, data: object, packet_id: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        self._reads += 1
+        if packet_id != self._subscribe_id:
+            return
+        refused = [f"{f.topic} ({r})" for f, r in zip(self._session.filters, reasons, strict=False) if r.is_failure]
+        if refused:
+            self._refused("subscription refused: " + ", ".join(refused), for_good=True)
+            self._hang_up()
+        else:
+            self._opened()
+
+    def _opened(self) -> None:
+        if self._session.birth is not None:
+            self._publishes.push_in(Publish(self._session.birth))
+        self._log.info("mqtt_connected", protocol=self.protocol, session_present=self._session_present)
+        self.usable.set()
+        self.decided.set()
+        if self._session.on_open is not None:
+            self._session.on_open(self._session_present)
+
+    def _disconnected(
+        self, client: Client, data: object, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if self._attempt_deadline is not None:  # closed on our CONNECT without a word: perhaps it was the version
+            at_once = self.generation == 0 and self._attempts == 1 and self._other_protocol()
+            if not at_once:
+                self._refused("closed the connection without an answer", for_good=False)
+        elif self.open_generation is not None and not self._stopping:
+            self._log.warning("mqtt_connection_lost", reason=str(reason))
+        self._closed()
+
+    def _closed(self) -> None:
+        was_open, self.open_generation = self.open_generation is not None, None
+        self._attempt_deadline = None
+        self._waiter.forget()
+        self._unacknowledged.clear()
+        for packet_id in [packet_id for packet_id, publish in self._sent.items() if publish.message.qos == 0]:
+            self._publishes.finish(self._sent.pop(packet_id), False)
+        self.usable.clear()
+        if was_open and self._session.on_close is not None:
+            self._session.on_close()
+
+    def _refused(self, reason: str, *, for_good: bool) -> None:
+        """Note why there is no connection; `for_good`: whoever waits for the first one need not wait longer."""
+        if reason != self.refusal and self.decided.is_set():
+            self._log.warning("mqtt_connection_failed", reason=reason)
+        self.refusal = reason
+        if for_good or self._attempts >= 2:
+            self.decided.set()
+
+    def _other_protocol(self) -> bool:
+        """Go on at once with the other version, if it may be spoken. False if there is none."""
+        if len(self._protocols) < 2:
+            return False
+        self._protocols = self._protocols[1:] + self._protocols[:1]
+        self._closed()
+        self._publishes.put_back(self._sent.values())
+        self._sent.clear()
+        _retire(self._client)
+        self._client = self._make_client()
+        self._at_once = self._attempts < 2
+        return True
+
+    def _received(self, client: Client, data: object, message: MQTTMessage) -> None:
+        self._reads += 1
+        generation = self.open_generation
+        if generation is None or self._session.on_message is None:
+            return
+        if message.qos and message.mid in self._unacknowledged:
+            return  # sent again on this very connection (NATS does, after its ack_wait): it is in hand
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
+        delivery = Delivery(
+            topic,
+            bytes(message.payload),
+            message.qos,
+            message.retain,
+            message.dup,
+            generation,
+            time.time(),
+            message.mid,
+        )
+        if message.qos:
+            self._unacknowledged[message.mid] = delivery
+        self._session.on_message(delivery)
+
+    def _published(
+        self, client: Client, data: object, packet_id: int, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._reads += 1
+        publish = self._sent.pop(packet_id, None)
+        if publish is not None:
+            if reason.is_failure:
+                self._log.warning("mqtt_publish_refused", topic=publish.message.topic, reason=str(reason))
+            self._publishes.finish(publish, not reason.is_failure)
+
+    def _subscriptions(self) -> list[Any]:
+        if self._protocols[0] == FIVE:
+            once = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            return [(f.topic, SubscribeOptions(qos=f.qos, retainHandling=once)) for f in self._session.filters]
+        return [(f.topic, f.qos) for f in self._session.filters]
+
+    def _make_client(self) -> Client:
+        client = make_client(
+            self._settings,
+            self._protocols[0],
+            client_id=self._session.client_id,
+            persistent=self._session.persistent,
+            will=self._session.will,
+        )
+        client.on_connect, client.on_disconnect = self._connack, self._disconnected
+        client.on_subscribe, client.on_message, client.on_publish = self._suback, self._received, self._published
+        return client
+
+
+def _pending(sock: Any) -> bool:
+    """Whether bytes wait inside a TLS socket, where no selector sees them."""
+    return hasattr(sock, "pending") and sock.pending() > 0
+
+
+def _retire(client: Client) -> None:
+    client.on_disconnect = client.on_publish = client.on_message = None
+    sock: Any = client.socket()
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.close()
