@@ -300,8 +300,8 @@ def demo(
         out.print(running.summary(found))
         _write(json_path, found)
         if keep:
-            out.print(f"{running.addresses()}; Ctrl-C ends all", highlight=False)
             with contextlib.suppress(KeyboardInterrupt):
+                out.print(f"{running.addresses()}; Ctrl-C ends all", highlight=False)
                 running.wait()
     if found["lost"] or found["labels_final"] < found["samples"]:
         raise typer.Exit(1)
