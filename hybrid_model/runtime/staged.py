@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hybrid_model import cut as cut_codec
 from hybrid_model import exits
 from hybrid_model.bundle import ops
 from hybrid_model.bundle.graph import TensorType
@@ -16,6 +17,7 @@ from hybrid_model.runtime import reference
 from hybrid_model.runtime.blas import use_one_thread
 from hybrid_model.runtime.packing import unpack_words
 from hybrid_model.runtime.plan import Plan, Step
+from hybrid_model.runtime.result import EdgeResult
 
 Array = npt.NDArray[Any]
 Kernel = Callable[..., Array]
@@ -53,6 +55,11 @@ class Walker(Protocol):
 
     def walk(self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool) -> Walk:
         """Runs batch (N, H, W, C). `may_leave` (N,): the others stay; `to_cut`: all are computed up to the cut."""
+
+    def infer(
+        self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool
+    ) -> EdgeResult:
+        """The same run, as the edge's answers."""
 
 
 class ReferenceWalker:
@@ -92,6 +99,40 @@ class ReferenceWalker:
             if len(rows) == 0:
                 break
         return result
+
+    def infer(
+        self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool
+    ) -> EdgeResult:
+        """See `Walker.infer`."""
+        walk = self.walk(batch, rules, may_leave, to_cut=to_cut)
+        bits = self._plan.buffers[self._plan.cut_buffer].bits
+        assert bits is not None
+        return answers(walk, rules, bits)
+
+
+def answers(walk: Walk, rules: Sequence[ExitRule], cut_bits: int) -> EdgeResult:
+    """Classes, confidences and packed features from a walk."""
+    count = len(walk.exit_index)
+    classes = np.where(walk.computed, walk.logits.argmax(axis=2), -1).astype(np.int32)
+    answering = np.where(walk.exit_index >= 0, walk.exit_index, len(rules) - 1)
+    confidence = np.zeros(count, dtype=np.float32)
+    for number, rule in enumerate(rules):
+        here = np.flatnonzero(answering == number)
+        if len(here):
+            best = exits.softmax(walk.logits[here, number], rule.temperature).max(axis=1)
+            confidence[here] = np.nan_to_num(best, nan=0.0)
+    features: list[bytes | None] = [None] * count
+    at_cut = np.flatnonzero(walk.at_cut)
+    for row, packed in zip(at_cut, cut_codec.pack_batch(walk.codes[at_cut], cut_bits), strict=True):
+        features[row] = packed
+    return EdgeResult(
+        exit_index=walk.exit_index,
+        class_index=classes[np.arange(count), answering],
+        confidence=confidence,
+        exit_classes=classes,
+        exit_scores=walk.scores.astype(np.float32),
+        features=features,
+    )
 
 
 def bind(step: Step, source: TensorType) -> Kernel:

@@ -1,0 +1,1 @@
+"""What is measured, and against whom. One command each; numbers as JSON."""
