@@ -90,9 +90,11 @@ def difference(long: Contest, short: Contest) -> dict[str, list[float]]:
 
 
 def row(name: str, seconds: dict[str, list[float]], macs: float | None, peak: float | None) -> dict[str, Any]:
-    """Medians in us with their spread (half the distance of the quartiles), and our ratios to the best."""
+    """Medians in us, the spread (half the distance of the quartiles, minimum, maximum), and our ratios to the best."""
     median = {runner: statistics.median(s) for runner, s in seconds.items()}
-    made: dict[str, Any] = {"name": name, "us": _us(median["dewpoint"]), "spread_us": _spread(seconds["dewpoint"])}
+    mine = seconds["dewpoint"]
+    made: dict[str, Any] = {"name": name, "us": _us(median["dewpoint"]), "spread_us": _spread(mine)}
+    made |= {"min_us": _us(min(mine)), "max_us": _us(max(mine))}
     if macs is not None:
         made["gops"] = round(macs / median["dewpoint"] * 1e-9, 1)
         made["share_of_peak"] = round(made["gops"] / peak, 3) if peak else None
@@ -102,6 +104,8 @@ def row(name: str, seconds: dict[str, list[float]], macs: float | None, peak: fl
         made[f"best_{precision}"] = best
         made[f"best_{precision}_us"] = _us(rivals[best]) if best else None
         made[f"ratio_best_{precision}"] = round(rivals[best] / median["dewpoint"], 2) if best else None
+        ratios = [theirs / us for theirs, us in zip(seconds[best], mine, strict=True)] if best else []
+        made[f"ratio_best_{precision}_range"] = [round(min(ratios), 2), round(max(ratios), 2)] if ratios else None
     made["all_us"] = {runner: _us(s) for runner, s in sorted(median.items(), key=lambda item: item[1])}
     return made
 

@@ -16,8 +16,9 @@ from services.servers import Broker, RedisServer, ServerFailed, ServerMissing, S
 from tests.conftest import WaitFor
 
 _HOLDER = """
-import sys, time
+import signal, sys, time
 from services.servers import Servers
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with SIGINT ignored
 servers = Servers().start()
 print(servers.mqtt.pid, servers.redis.pid, flush=True)
 time.sleep(60)

@@ -256,3 +256,14 @@ def test_subnormal_numbers_are_kept(variant: str) -> None:
     plan = write.finish(write.pointwise(ops.Relu, (0,)))
     batch = np.full((1, 2, 2, 5), 1e-42, dtype=np.float32)
     assert (assert_same_bits(plan, variant, batch).logits != 0).all()
+
+
+@each_variant
+def test_a_value_at_its_threshold_is_a_one(variant: str) -> None:
+    write = PlanWriter(0, (2, 2, 37), "float32")
+    x = write.binarize(0)
+    write.steps[-1].params["threshold"][:] = 0.75
+    plan = write.finish(write.shown(x))
+    at, below = (np.full((1, 2, 2, 37), value, dtype=np.float32) for value in (0.75, np.nextafter(np.float32(0.75), 0)))
+    ones, zeros = assert_same_bits(plan, variant, at).logits, assert_same_bits(plan, variant, below).logits
+    assert not np.array_equal(ones, zeros)

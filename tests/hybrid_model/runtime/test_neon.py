@@ -1,0 +1,107 @@
+"""NEON under an emulator: the bits of the NumPy reference. Needs a cross compiler for aarch64, and qemu."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hybrid_model import bundle as bundle_file
+from hybrid_model.runtime import plan as plans
+from hybrid_model.runtime.native_walker import encode_plan, encode_rules
+from hybrid_model.runtime.plan import Plan, build_plan
+from hybrid_model.runtime.staged import ExitRule, ReferenceWalker
+from tests.hybrid_model.runtime import test_native_kernels as kernels
+
+HERE = Path(__file__).parent
+NATIVE = Path(plans.__file__).parent / "native"
+COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which(COMPILER) and shutil.which(EMULATOR) and NATIVE.is_dir()),
+    reason=f"needs {COMPILER}, {EMULATOR} and the sources",
+)
+
+Emulated = Callable[[Plan, str], Any]
+
+
+class EmulatedWalker:
+    """As much of a `Walker` as gives logits and codes; `driver` is the program of plan_driver.c."""
+
+    def __init__(self, driver: Path, plan: Plan, name: str) -> None:
+        self.driver, self.plan, self.name = driver, plan, name
+
+    def walk(self, batch: npt.NDArray[Any], rules: Sequence[ExitRule], may_leave: Any, *, to_cut: bool) -> Any:
+        assert may_leave.all()
+        assert to_cut
+        table, gains, params = encode_plan(self.plan)
+        path = self.driver.with_name("plan")
+        with path.open("wb") as file:
+            for array in (table, gains, encode_rules(rules), batch, *params):
+                block = array.tobytes()
+                file.write(struct.pack("<q", len(block)) + block + bytes(-len(block) % 8))
+        command = [EMULATOR, str(self.driver), self.name, str(path)]
+        made = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+        cut = self.plan.buffers[self.plan.cut_buffer].shape
+        codes = len(batch) * int(np.prod(cut))
+        return SimpleNamespace(
+            logits=np.frombuffer(made[:-codes], dtype=np.float32).reshape(len(batch), len(rules), -1),
+            codes=np.frombuffer(made[-codes:], dtype=np.uint8).reshape(len(batch), *cut),
+        )
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Emulated:
+    made = tmp_path_factory.mktemp("aarch64") / "plan_driver"
+    sources = [HERE / "plan_driver.c", *(path for path in sorted(NATIVE.glob("*.c")) if path.name != "module.c")]
+    options = ["-std=c11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static", f"-I{NATIVE}"]
+    subprocess.run([COMPILER, *options, "-o", made, *sources, "-lm"], check=True, timeout=150)
+    return lambda plan, name: EmulatedWalker(made, plan, name)
+
+
+@pytest.mark.parametrize("kernel", ["neon", "portable"])
+@pytest.mark.parametrize("name", ["digits", "har", "cifar10"])
+def test_a_shipped_network_gives_the_bits_of_the_reference(emulated: Emulated, name: str, kernel: str) -> None:
+    bundle = bundle_file.load(bundle_file.resolve(name))
+    described, rng = bundle.manifest.input, np.random.default_rng(5)
+    shape = (4, *described.shape)
+    values = rng.integers(0, 256, shape) if described.dtype == "uint8" else rng.normal(size=shape)
+    batch = values.astype(described.dtype)
+    plan = build_plan(bundle)
+    rules = [ExitRule(e.score, e.temperature, e.threshold) for e in bundle.manifest.exits]
+
+    expected = kernels.walked(ReferenceWalker(plan), batch, rules)
+    found = kernels.walked(emulated(plan, kernel), batch, rules)
+
+    assert np.array_equal(found.logits, expected.logits)
+    assert np.array_equal(found.codes, expected.codes)
+
+
+@pytest.mark.parametrize(
+    "of_any_shape",
+    [
+        kernels.test_binary_convolutions_of_any_shape,
+        kernels.test_a_binary_convolution_is_an_integer_convolution_with_true_zero_padding,
+        kernels.test_eight_bit_convolutions_of_any_shape,
+        kernels.test_eight_bit_convolutions_that_only_a_sign_reads,
+        kernels.test_convolutions_of_levels_of_any_shape,
+        kernels.test_float_convolutions_of_any_shape,
+        kernels.test_pools_of_any_shape,
+        kernels.test_pointwise_operations_in_any_order,
+        kernels.test_subnormal_numbers_are_kept,
+        kernels.test_a_value_at_its_threshold_is_a_one,
+    ],
+)
+def test_what_holds_for_the_other_kernels_holds_for_neon(
+    emulated: Emulated, monkeypatch: pytest.MonkeyPatch, of_any_shape: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(kernels, "NativeWalker", emulated)
+    of_any_shape(variant="neon")
