@@ -96,6 +96,7 @@ def train(
 
     plan = load_recipe(recipe)
     _must_be_writable(to)
+    _must_be_writable(json_path)
     dataset = data.load(plan.dataset)
     run = run_training(plan, dataset, folder=checkpoints, device=device)
     network_id = export_bundle(run, dataset, to)
@@ -129,7 +130,12 @@ def export(
     from hybrid_model.training.export import export_bundle
     from services.checkpoints import stored_run
 
-    plan = load_recipe(recipe or checkpoint.stem.rpartition("-s")[0])
+    named = recipe or checkpoint.stem.rpartition("-s")[0]
+    if not checkpoint.is_file():
+        _fail(f"{checkpoint}: no such checkpoint; `dewpoint train` writes one")
+    if not named:
+        _fail(f"{checkpoint}: not named NAME-sSEED.pt, so its recipe is unknown; give --recipe")
+    plan = load_recipe(named)
     _must_be_writable(to)
     run = stored_run(plan, checkpoint)
     _tell_written(to, export_bundle(run, data.load(plan.dataset), to))
@@ -151,6 +157,7 @@ def evaluate(
     from hybrid_model import bundle as bundle_file
     from hybrid_model import data, evaluation
 
+    _must_be_writable(json_path)
     loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
     samples = data.load(dataset)
     with Progress(console=err, transient=True) as bar:
@@ -172,6 +179,7 @@ def inspect(bundle: Bundle, json_path: Json = None) -> None:
     from hybrid_model import bundle as bundle_file
     from services import inspection
 
+    _must_be_writable(json_path)
     loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
     out.print(inspection.tables(loaded))
     _write(json_path, inspection.figures(loaded))
@@ -228,7 +236,7 @@ def stream(
     port: Annotated[int | None, typer.Option(help="The MQTT broker's TCP port.")] = None,
     json_path: Json = None,
 ) -> None:
-    """Send real samples to the MQTT broker, as several devices would.
+    """Send real samples to the MQTT broker, as several devices would, on dewpoint/SITE/in/DEVICE.
 
     Example: `dewpoint stream digits --rate 20 --devices 3 --degrade noise:0.4`
     """
@@ -236,6 +244,7 @@ def stream(
     from services.interruption import interruptible
     from services.sources.stream import StreamOptions, run_stream
 
+    _must_be_writable(json_path)
     mqtt = {"host": host, "port": port, "inflight_max": in_flight}
     loaded = settings.load(config, {"site": {"name": site}, "mqtt": mqtt})
     options = StreamOptions(
@@ -288,8 +297,7 @@ def demo(
 
     if broker not in ("nats", "mosquitto"):
         _fail(f"unknown broker {broker!r}; take nats or mosquitto")
-    if json_path is not None:
-        _must_be_writable(json_path)
+    _must_be_writable(json_path)
     options = DemoOptions(
         dataset=dataset, bundle=bundle, frames=frames, workers=workers, devices=devices,
         degraded=tuple(degrade) if degrade else None, rate_hz=rate_hz, broker=broker,  # type: ignore[arg-type]
@@ -339,8 +347,10 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _must_be_writable(path: Path) -> None:
+def _must_be_writable(path: Path | None) -> None:
     """Find out before the work, not after it."""
+    if path is None:
+        return
     if path.is_dir() or not path.resolve().parent.is_dir():
         _fail(f"{path} cannot be written: {'it is a folder' if path.is_dir() else 'its folder does not exist'}")
 

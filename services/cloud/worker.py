@@ -161,7 +161,11 @@ class CloudWorker:
                 _log.info("serving", stream=stream.name)
             elif stream.network_id not in self._unknown:
                 self._unknown.add(stream.network_id)
-                _log.warning("network_unknown", network_id=stream.network_id)
+                _log.warning(
+                    "network_unknown",
+                    network_id=stream.network_id,
+                    remedy="an edge uses a network that no bundle here has; add its file to cloud.bundles",
+                )
         self._show_queues()
         if now >= self._sweep_at:
             self._features.retire(silent_s=self._silent_s)

@@ -130,7 +130,8 @@ class Demo:
 
     def addresses(self) -> str:
         """Where the parts can be reached while they run."""
-        return f"MQTT {self.servers.mqtt.address}, Redis {self.servers.redis.address}, files in {self.folder}"
+        servers = f"MQTT {self.servers.mqtt.address}, Redis {self.servers.redis.address}"
+        return f"{servers}, site {configuration.SITE}, files in {self.folder}"
 
     def wait(self) -> None:
         """Return when the edge worker ends, or never. Raises WorkerFailed then."""
