@@ -43,7 +43,7 @@ install: .venv/.dev  ## everything that development needs
 	@touch $@
 
 .venv/.dev: .venv/.python $(SOURCES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[cloud,train,demo,dev]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[cloud,explore,demo,dev]"
 	@touch $@ .venv/.demo
 
 clean:  ## removes what was built and installed

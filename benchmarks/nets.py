@@ -85,7 +85,7 @@ class _Writer:
             "exits": [{"name": "exit", "stage": 0, "threshold": 0.5}],
             "cut": {"shape": [h, w, c], "bits": 1, "bytes": packed_bytes((h, w, c), 1)},
             "layers": [],
-            "calibration": {},
+            "calibration": None,
             "provenance": {},
             "twin": None,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from hybrid_model.nn import Architecture, HybridNetwork
 
 
 class CloudHalf:
-    """The full-precision layers behind the cut.
+    """The full-precision layers behind the cut: they compute in float32, from tensors stored in float32 or float16.
 
     `source`: a bundle loaded with its cloud tensors, or the path of one. `device`: "cpu", "cuda", ...
     Raises BundleError where the cloud tensors do not fit the architecture.
@@ -36,7 +37,7 @@ class CloudHalf:
     def _build(loaded: Bundle) -> HybridNetwork:
         try:
             network = HybridNetwork(Architecture.model_validate(loaded.manifest.architecture))
-            state = {name: torch.from_numpy(np.array(array)) for name, array in loaded.cloud.items()}
+            state = {name: _as_float32(loaded, name, array) for name, array in loaded.cloud.items()}
             missing, unexpected = network.load_state_dict(state, strict=False)
         except (ValueError, RuntimeError) as error:
             raise BundleError(
@@ -72,6 +73,12 @@ class CloudHalf:
         probabilities = torch.softmax(self._network.cloud_half(crossed).float(), dim=1)
         confidence, classes = probabilities.max(dim=1)
         return classes.cpu().numpy(), confidence.cpu().numpy()
+
+
+def _as_float32(loaded: Bundle, name: str, array: NDArray[Any]) -> torch.Tensor:
+    if array.dtype not in (np.float16, np.float32):
+        raise _unfit(loaded, f"cloud.safetensors has {name} as {array.dtype}, not as float32 or float16")
+    return torch.from_numpy(array.astype(np.float32))
 
 
 def _unfit(loaded: Bundle, reason: str) -> BundleError:

@@ -11,7 +11,10 @@ from hybrid_model.training.recipe import Recipe
 
 
 def stored_run(recipe: Recipe, path: Path) -> TrainingRun:
-    """The network of a checkpoint of this recipe, finished or not. Raises TrainingError."""
+    """The network of a checkpoint of this recipe, finished or not, with its twin where that lies beside it.
+
+    Raises TrainingError.
+    """
     if not path.is_file():
         raise TrainingError(f"{path}: no such checkpoint; `dewpoint train` writes one")
     try:
@@ -22,4 +25,15 @@ def stored_run(recipe: Recipe, path: Path) -> TrainingRun:
         raise TrainingError(f"{path}: not a checkpoint of recipe {recipe.name} as it is now; give the right --recipe")
     network = HybridNetwork(recipe.build())
     network.load_state_dict(state["network"])
-    return TrainingRun(network.eval(), recipe, "stored", float(state["seconds"]), list(state["history"]))
+    twin_recipe = recipe.twin()
+    twin_path = path.with_name(f"{twin_recipe.name}-s{recipe.seed}.pt")
+    twin = None if recipe.full_precision or not twin_path.is_file() else stored_run(twin_recipe, twin_path)
+    return TrainingRun(
+        network.eval(),
+        recipe,
+        state.get("precision") or "unknown",
+        float(state["seconds"]),
+        list(state["history"]),
+        twin,
+        state.get("machine", "unknown"),
+    )

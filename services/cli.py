@@ -8,10 +8,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+
+
+if TYPE_CHECKING:
+    from hybrid_model.energy import Radio
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +37,10 @@ Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="A .dew file, or t
 Config = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Settings, TOML; $DEWPOINT_CONFIG if unset.", dir_okay=False)
 ]
+Picture = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Draw a picture, .svg, .png or .pdf; needs the extra `train`.")
+]
+RadioName = Annotated[str, typer.Option("--radio", help="What features are sent by, for energies: wifi, lte or 3g.")]
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 # A mistake of the user or of the surroundings: one line without traceback. They are named, not imported: where a
@@ -42,10 +50,13 @@ _EXPECTED = {
     "hybrid_model.cut": ("CutError",),
     "hybrid_model.data.dataset": ("DataError",),
     "hybrid_model.evaluation": ("EvaluationError",),
+    "hybrid_model.training.calibration": ("CalibrationError",),
+    "hybrid_model.training.exploration.space": ("ExplorationError",),
     "hybrid_model.training.loop": ("TrainingError",),
     "hybrid_model.training.recipe": ("RecipeError",),
     "services.demo.processes": ("WorkerFailed",),
     "services.mqtt": ("MqttError",),
+    "services.pictures": ("PictureError",),
     "services.servers": ("ServerMissing", "ServerFailed"),
     "services.settings": ("SettingsError",),
     "services.sources.errors": ("SourceError",),
@@ -83,9 +94,13 @@ def train(
         Path, typer.Option(help="Where the run keeps its state; the same command resumes it.")
     ] = Path("checkpoints"),
     device: Annotated[str | None, typer.Option(help="cuda or cpu; without it, a GPU where there is one.")] = None,
+    twin: Annotated[
+        bool, typer.Option(help="Train the full-precision twin too: the baseline that `evaluate` compares with.")
+    ] = True,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
     json_path: Json = None,
 ) -> None:
-    """Train a network by a recipe and write its bundle.
+    """Train a network by a recipe, and its full-precision twin, and write the bundle.
 
     Example: `dewpoint train digits --out digits.dew`
     """
@@ -95,10 +110,12 @@ def train(
     from hybrid_model.training.export import export_bundle
 
     plan = load_recipe(recipe)
+    if seed is not None:
+        plan = plan.model_copy(update={"seed": seed})
     _must_be_writable(to)
     _must_be_writable(json_path)
     dataset = data.load(plan.dataset)
-    run = run_training(plan, dataset, folder=checkpoints, device=device)
+    run = run_training(plan, dataset, folder=checkpoints, device=device, baseline=twin)
     network_id = export_bundle(run, dataset, to)
     _tell_written(to, network_id)
     figures = {
@@ -143,46 +160,202 @@ def export(
 
 @app.command()
 @plain_errors
-def evaluate(
+def calibrate(
     bundle: Bundle,
     dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")],
+    edge_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Choose the point at which this share leaves on the edge.")
+    ] = None,
+    accuracy_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="POINTS",
+            help="Choose the loosest point that loses at most this many percentage points to the cloud half.",
+        ),
+    ] = None,
+    guarantee: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="ALPHA",
+            help="Choose the loosest point whose error rate is tested to be at most this.",
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Probability with which the test may be wrong.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write the bundle; BUNDLE itself replaces it.")
+    ] = None,
     json_path: Json = None,
 ) -> None:
-    """Run both halves over a whole test split, without brokers.
+    """Find a bundle's temperatures and thresholds anew, test them, and show the path they were chosen from.
 
-    Example: `dewpoint evaluate digits --data digits --json figures.json`
+    Example: `dewpoint calibrate digits --data digits --guarantee 0.02 --out digits.dew`
+
+    Without one of --edge-share, --accuracy-budget and --guarantee the working point is chosen as it was before.
+    Without --out nothing is written. The network id stays: a running edge takes the new file on its next start.
     """
     from rich.progress import Progress
 
     from hybrid_model import bundle as bundle_file
-    from hybrid_model import data, evaluation
+    from hybrid_model import data
+    from hybrid_model.training import calibration
+    from services import calibration_view
 
+    ways = {"edge_share": edge_share, "accuracy_budget": accuracy_budget, "guarantee": guarantee}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        _fail(f"--{given[0].replace('_', '-')} and --{given[1].replace('_', '-')} exclude each other; give one")
+    _must_be_writable(to)
     _must_be_writable(json_path)
     loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
+    changes: dict[str, Any] = {"by": given[0]} if given else {}
+    changes |= {} if edge_share is None else {"edge_share": edge_share}
+    changes |= {} if accuracy_budget is None else {"accuracy_budget": accuracy_budget / 100.0}
+    changes |= {} if guarantee is None else {"alpha": guarantee}
+    changes |= {} if delta is None else {"delta": delta}
+    wish = calibration.operating_point(calibration.wish_of(loaded.manifest), **changes)
     samples = data.load(dataset)
     with Progress(console=err, transient=True) as bar:
-        task = bar.add_task(f"evaluating {loaded.manifest.name}", total=len(samples.test))
-        found = evaluation.evaluate(loaded, samples, advance=lambda count: bar.advance(task, count))
-    from services.inspection import evaluation_table
-
-    out.print(evaluation_table(found))
-    _write(json_path, found.to_json())
+        task = bar.add_task(f"calibrating {loaded.manifest.name}", total=calibration.samples_to_run(samples))
+        found = calibration.calibrate(loaded, samples, wish, advance=lambda count: bar.advance(task, count))
+    out.print(calibration_view.view(found.manifest))
+    _write(json_path, calibration_view.figures(found.manifest))
+    if to is None:
+        out.print("Nothing was written; --out FILE keeps it.")
+    else:
+        _tell_written(to, bundle_file.save(to, found.manifest, found.edge, found.cloud))
 
 
 @app.command()
 @plain_errors
-def inspect(bundle: Bundle, json_path: Json = None) -> None:
-    """Show a bundle: its layers with bits, bytes, operations and energy, its exits and its cut.
+def explore(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="Name of a shipped space, or a TOML file.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Checkpoints and bundles of the trials; checkpoints/explore-SPACE if unset.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Database of the study, to share it; a SQLite file if unset.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials to complete in this call, at most.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Begin no trial after so long.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; without it, a GPU where there is one.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Train nothing; show what the study holds.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the curves and the front: SVG, PNG or PDF.")
+    ] = None,
+    json_path: Json = None,
+) -> None:
+    """Try variants of a recipe on real data and show which of them nothing else beats.
 
-    Example: `dewpoint inspect digits`
+    Example: `dewpoint explore digits --trials 4 --picture digits.svg`
+
+    The same command continues a study that was stopped; another process on the same storage shares its work.
+    """
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        _fail("`explore` needs Optuna; install it: pip install 'dewpoint[explore]'")
+    from hybrid_model.training.exploration import Exploration, load_space
+    from hybrid_model.training.exploration import report as reports
+    from services.interruption import interruptible
+
+    _must_be_writable(picture)
+    _must_be_writable(json_path)
+    plan = load_space(space)
+    folder = folder or Path(f"checkpoints/explore-{plan.name}")
+    study = Exploration(plan, folder=folder, storage=storage, create=not report)
+    if not report:
+        with interruptible():
+            study.run(
+                trials=trials,
+                seconds=seconds,
+                device=device,
+                tell=lambda line: err.print(line, markup=False, highlight=False),
+            )
+    out.print(reports.tables(study))
+    if picture is not None:
+        reports.draw(study, picture)
+    _write(json_path, reports.figures(study))
+
+
+@app.command()
+@plain_errors
+def evaluate(
+    bundle: Bundle,
+    dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")],
+    curve_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--curve", metavar="PATH", help="Write figures of the whole calibrated path to this file, as JSON."
+        ),
+    ] = None,
+    picture: Picture = None,
+    radio: RadioName = "wifi",
+    json_path: Json = None,
+) -> None:
+    """Run both halves over a whole test split, without brokers.
+
+    Example: `dewpoint evaluate digits --data digits --json figures.json --picture curve.svg`
+
+    --curve and --picture show accuracy against edge share along the bundle's calibrated path, from the same pass.
+    """  # fmt: skip
+    from rich.progress import Progress
+
+    from hybrid_model import bundle as bundle_file
+    from hybrid_model import data, evaluation
+    from services import evaluation_view
+
+    for path in (json_path, curve_path, picture):
+        _must_be_writable(path)
+    link, wants_curve = _radio(radio), curve_path is not None or picture is not None
+    _must_be_drawable(picture)
+    loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
+    if wants_curve:
+        evaluation.require_path(loaded.manifest, dataset)
+    samples = data.load(dataset)
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task(f"evaluating {loaded.manifest.name}", total=len(samples.test))
+        said = evaluation.answers_on(
+            loaded, samples, with_scores=wants_curve, advance=lambda count: bar.advance(task, count)
+        )
+    found = evaluation.evaluate(loaded, samples, said=said, radio=link)
+    out.print(evaluation_view.evaluation_table(found))
+    _write(json_path, found.to_json())
+    if wants_curve:
+        drawn = evaluation.curve(loaded, samples, said, radio=link)
+        _write(curve_path, drawn.to_json())
+        if picture is not None:
+            from services import pictures
+
+            pictures.draw_curve(drawn, picture)
+
+
+@app.command()
+@plain_errors
+def inspect(bundle: Bundle, picture: Picture = None, radio: RadioName = "wifi", json_path: Json = None) -> None:
+    """Show a bundle: its layers with bits, bytes, operations and energy, its exits, its cut and its calibrated path.
+
+    Example: `dewpoint inspect digits --picture energy.svg`
     """
     from hybrid_model import bundle as bundle_file
     from services import inspection
 
     _must_be_writable(json_path)
+    _must_be_writable(picture)
+    link = _radio(radio)
+    _must_be_drawable(picture)
     loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
-    out.print(inspection.tables(loaded))
-    _write(json_path, inspection.figures(loaded))
+    out.print(inspection.tables(loaded, link))
+    _write(json_path, inspection.figures(loaded, link))
+    if picture is not None:
+        from services import pictures
+
+        pictures.draw_energy(loaded.manifest, picture, link)
 
 
 @app.command(context_settings=_PASS_ON, add_help_option=False)
@@ -353,6 +526,21 @@ def _must_be_writable(path: Path | None) -> None:
         return
     if path.is_dir() or not path.resolve().parent.is_dir():
         _fail(f"{path} cannot be written: {'it is a folder' if path.is_dir() else 'its folder does not exist'}")
+
+
+def _must_be_drawable(path: Path | None) -> None:
+    if path is not None:
+        from services import pictures
+
+        pictures.require(path)
+
+
+def _radio(name: str) -> Radio:
+    from hybrid_model import energy
+
+    if name not in energy.RADIOS:
+        _fail(f"unknown radio {name!r}; take {', '.join(energy.RADIOS)}")
+    return energy.RADIOS[name]
 
 
 def _tell_written(path: Path, network_id: str) -> None:

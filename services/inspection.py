@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from hybrid_model import energy
-from hybrid_model.bundle import Bundle
-
-if TYPE_CHECKING:
-    from hybrid_model.evaluation import Evaluation
+from hybrid_model.bundle import Bundle, Layer, Manifest
+from services import calibration_view, energy_view
 
 
-def tables(bundle: Bundle) -> RenderableType:
+def tables(bundle: Bundle, radio: energy.Radio = energy.WIFI) -> RenderableType:
     """Everything that `dewpoint inspect` shows of a bundle that was loaded with its cloud tensors."""
-    return Group(_overview(bundle), _layers(bundle), _paths(bundle))
+    manifest = bundle.manifest
+    shown: list[RenderableType] = [_overview(bundle), _layers(manifest), Text(""), _exits(manifest), Text("")]
+    shown.append(energy_view.render(manifest, radio))
+    if manifest.calibration is not None:
+        shown.append(calibration_view.view(manifest))
+    return Group(*shown)
 
 
-def figures(bundle: Bundle) -> dict[str, Any]:
-    """The same as plain data. Energies are joules per sample by the `mac` view, an estimate."""
+def figures(bundle: Bundle, radio: energy.Radio = energy.WIFI) -> dict[str, Any]:
+    """The same as plain data. Energies are joules per sample, estimates; `energy_j` is in the view `mac`."""
     manifest = bundle.manifest
     stages = energy.stage_energy_j(manifest.layers)
     return {
@@ -34,8 +37,9 @@ def figures(bundle: Bundle) -> dict[str, Any]:
         "layers": [
             {
                 **layer.model_dump(mode="json"),
-                "weight_bytes": _weight_bytes(layer.params, layer.weight_bits),
+                "weight_bytes": _weight_bytes(layer),
                 "energy_j": energy.layer_energy_j(layer),
+                "memory_energy_j": _memory_j(layer),
             }
             for layer in manifest.layers
         ],
@@ -45,29 +49,11 @@ def figures(bundle: Bundle) -> dict[str, Any]:
             "cloud": stages.cloud,
             "twin": energy.twin_energy_j(manifest.layers),
         },
+        "energy": energy_view.figures(manifest, radio),
+        "calibration": None if manifest.calibration is None else manifest.calibration.model_dump(mode="json"),
+        "twin": None if manifest.twin is None else manifest.twin.model_dump(mode="json"),
         "provenance": manifest.provenance,
     }
-
-
-def evaluation_table(found: Evaluation) -> Table:
-    """What `dewpoint evaluate` shows of its figures."""
-    table = Table(show_header=False, title=f"{found.bundle} on {found.dataset}", title_justify="left")
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(style="dim")
-    table.add_row("samples", f"{found.samples:,}", "")
-    for number, share in enumerate(found.exit_share):
-        table.add_row(f"left at exit {number}", f"{share:.1%}", "")
-    table.add_row("left on the edge", f"{found.edge_share:.1%}", "")
-    table.add_row("accuracy", f"{found.accuracy.hybrid:.2%}", "as the pipeline answers")
-    table.add_row("  edge alone", f"{found.accuracy.edge:.2%}", "deepest exit")
-    table.add_row("  cloud alone", f"{found.accuracy.cloud:.2%}", "all escalated")
-    table.add_row("energy, MACs", f"{found.energy_reduction_mac:.2f} x", "less than its full-precision twin (estimate)")
-    if found.energy_reduction_mac_standard is not None:
-        table.add_row("", f"{found.energy_reduction_mac_standard:.2f} x", "less than ResNet-32 (estimate)")
-    table.add_row("features", f"{found.feature_bytes_mean:,.0f} B", "of a sample that rises")
-    table.add_row("kernel", found.kernel, "")
-    return table
 
 
 def _overview(bundle: Bundle) -> Table:
@@ -90,63 +76,69 @@ def _overview(bundle: Bundle) -> Table:
     return table
 
 
-def _layers(bundle: Bundle) -> Table:
-    table = Table(title="Layers (bits: weights/activations)", title_justify="left", show_footer=True)
-    layers = bundle.manifest.layers
-    macs, params = sum(layer.macs for layer in layers), sum(layer.params for layer in layers)
-    weight_bytes = sum(_weight_bytes(layer.params, layer.weight_bits) for layer in layers)
-    joules = sum(energy.layer_energy_j(layer) for layer in layers)
-    table.add_column("layer", footer="all", no_wrap=True)
+def _layers(manifest: Manifest) -> Table:
+    title = "Layers (bits: weights/activations; uJ of MACs and of memory: estimates)"
+    table = Table(title=title, title_justify="left", show_footer=True, box=None, padding=(0, 1), pad_edge=False)
+    layers = manifest.layers
+    memory = [joules for layer in layers if (joules := _memory_j(layer)) is not None]
+    all_j = sum(energy.layer_energy_j(layer) for layer in layers)
+    table.add_column("layer", footer="all", overflow="fold")
     table.add_column("stage")
-    table.add_column("bits", justify="right")
-    table.add_column("MACs", justify="right", footer=f"{macs:,}")
-    table.add_column("params", justify="right", footer=f"{params:,}")
-    table.add_column("bytes", justify="right", footer=f"{weight_bytes:,}")
-    table.add_column("uJ", justify="right", footer=f"{joules * 1e6:,.3f}")
+    table.add_column("bits", justify="right", no_wrap=True)
+    for heading, footer in (
+        ("MACs", _short_count(sum(layer.macs for layer in layers))),
+        ("weights", _short_count(sum(layer.params for layer in layers))),
+        ("bytes", f"{sum(_weight_bytes(layer) for layer in layers):,}"),
+        ("MAC uJ", energy_view.microjoules(all_j)),
+        ("mem. uJ", energy_view.microjoules(sum(memory)) if len(memory) == len(layers) else "-"),
+    ):
+        table.add_column(heading, footer=footer, justify="right", no_wrap=True)
     for layer in layers:
+        joules = _memory_j(layer)
         table.add_row(
             layer.name,
             str(layer.stage),
             f"{layer.weight_bits}/{layer.activation_bits}",
-            f"{layer.macs:,}",
-            f"{layer.params:,}",
-            f"{_weight_bytes(layer.params, layer.weight_bits):,}",
-            f"{energy.layer_energy_j(layer) * 1e6:,.3f}",
+            _short_count(layer.macs),
+            _short_count(layer.params),
+            f"{_weight_bytes(layer):,}",
+            energy_view.microjoules(energy.layer_energy_j(layer)),
+            "-" if joules is None else energy_view.microjoules(joules),
         )
     return table
 
 
-def _paths(bundle: Bundle) -> Table:
-    manifest = bundle.manifest
-    twin_j = energy.twin_energy_j(manifest.layers)
-    table = Table(title="Where a sample may end (MACs alone, an estimate)", title_justify="left")
-    for heading in ("path", "leaves if", "energy", "below its twin"):
-        table.add_column(heading, justify="left" if heading in ("path", "leaves if") else "right")
-    for name, rule, joules in _ends(bundle):
-        table.add_row(name, rule, _joules(joules), f"{twin_j / joules:.2f} x" if joules else "-")
-    table.add_row("full-precision twin", "", _joules(twin_j), "")
+def _exits(manifest: Manifest) -> Table:
+    table = Table(title="Where a sample may end", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+    table.add_column("path", no_wrap=True)
+    table.add_column("leaves if")
+    for one in manifest.exits:
+        relation = "<" if one.score == "entropy" else ">"
+        table.add_row(one.name, f"{one.score} {relation} {one.threshold:.4g} at T = {one.temperature:.3g}")
+    table.add_row("cloud", "otherwise")
     return table
 
 
-def _ends(bundle: Bundle) -> Iterator[tuple[str, str, float]]:
-    layers = bundle.manifest.layers
-    for number, one in enumerate(bundle.manifest.exits):
-        relation = "<" if one.score == "entropy" else ">"
-        rule = f"{one.score} {relation} {one.threshold:.4g} at T = {one.temperature:.3g}"
-        yield one.name, rule, energy.path_energy_j(layers, number)
-    yield "cloud", "otherwise", energy.path_energy_j(layers, "cloud")
+def _memory_j(layer: Layer) -> float | None:
+    if not energy.has_traffic([layer]):
+        return None
+    return energy.layer_energy_j(layer, energy.FULL) - energy.layer_energy_j(layer)
 
 
-def _weight_bytes(params: int, bits: int) -> int:
-    return (params * bits + 7) // 8
+def _weight_bytes(layer: Layer) -> int:
+    return (layer.params * layer.weight_bits + 7) // 8
 
 
 def _bytes(tensors: Any) -> int:
     return sum(int(tensor.nbytes) for tensor in tensors.values())
 
 
-def _joules(joules: float) -> str:
-    return f"{joules * 1e6:,.3f} uJ"
+def _short_count(count: int) -> str:
+    """9437184 -> 9.44 M; the exact number stands in the JSON."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}" if count < 1000 * size else f"{count / size:,.0f} {unit}"
+    return str(count)
 
 
 def _shortened(names: list[str], most: int = 10) -> str:

@@ -4,6 +4,7 @@ A stored zip of `manifest.json`, `edge.safetensors` and `cloud.safetensors`. Not
 fit (truncated, altered, another schema, shapes that do not go together) is refused with `BundleError`.
 """
 
+from hybrid_model.bundle.calibration import Calibration
 from hybrid_model.bundle.file import Bundle, BundleError, load, resolve, save
 from hybrid_model.bundle.graph import GraphError, TensorType, check_graph
 from hybrid_model.bundle.manifest import CutCodec, Exit, Input, Layer, Manifest
@@ -12,6 +13,7 @@ from hybrid_model.bundle.ops import Op
 __all__ = [
     "Bundle",
     "BundleError",
+    "Calibration",
     "CutCodec",
     "Exit",
     "GraphError",

@@ -164,6 +164,8 @@ def _typed(op: ops.Op, source: TensorType, params: Mapping[str, npt.NDArray[Any]
     if isinstance(op, ops.AvgPool | ops.MaxPool):
         shape = _windows(source.shape, op.kernel, op.stride, (0, 0))
         return TensorType(source.kind, (*shape, source.shape[2]))
+    if isinstance(op, ops.Repeat):
+        return TensorType("float32", (*source.shape[:2], source.shape[2] * op.times))
     if isinstance(op, ops.Binarize):
         return TensorType("bits", source.shape)
     if isinstance(op, ops.Quantize):

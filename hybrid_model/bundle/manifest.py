@@ -6,13 +6,15 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
+from hybrid_model.bundle.calibration import Calibration, ScoreKind
 from hybrid_model.bundle.ops import Op
+from hybrid_model.bundle.part import Part
 
 SCHEMA = 1
 Half = Literal["edge", "cloud"]
@@ -44,11 +46,7 @@ class UnknownSchema(ValueError):  # noqa: N818 - says what is the case
         self.found = found
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
-
-
-class Input(_Part):
+class Input(Part):
     """One sample: shape (H, W, C). `channels` names C; `rate_hz` is a sensor's readings per second."""
 
     kind: Literal["image", "array", "sensor"]
@@ -58,28 +56,31 @@ class Input(_Part):
     rate_hz: float | None = Field(default=None, gt=0)
 
 
-class Exit(_Part):
+class Exit(Part):
     """An exit and its rule. Neither temperature nor threshold is part of the network id."""
 
     name: str
     stage: int = Field(ge=0, le=127)
-    score: Literal["entropy", "max_probability", "margin"] = "entropy"
+    score: ScoreKind = "entropy"
     temperature: float = Field(default=1.0, gt=0)
     threshold: float
     classes_seen: tuple[int, ...] | None = None
 
 
-class CutCodec(_Part):
+class CutCodec(Part):
     """Features of one sample: codes of `shape` (h, w, c) at `bits` each, `bytes` when packed."""
 
     shape: Shape
     bits: Literal[1, 2, 3, 4]
     bytes: int = Field(ge=1)
-    scale: FreeJson = {}
+    scale: FreeJson = Field(default={})
 
 
-class Layer(_Part):
-    """One layer for the energy model: multiply-accumulates and parameters per sample, bits, and where it runs."""
+class Layer(Part):
+    """One layer for the energy model: multiply-accumulates and parameters per sample, bits, and where it runs.
+
+    `inputs` and `outputs`: values that it reads and writes for one sample; None in files written before these fields.
+    """
 
     name: str
     stage: Annotated[int, Field(ge=0, le=127)] | Literal["cloud"]
@@ -89,16 +90,23 @@ class Layer(_Part):
     params: int = Field(ge=0)
     weight_bits: int = Field(ge=1, le=64)
     activation_bits: int = Field(ge=1, le=64)
+    inputs: int | None = Field(default=None, ge=1)
+    outputs: int | None = Field(default=None, ge=1)
 
 
-class Twin(_Part):
-    """The full-precision network of the same architecture: its accuracy, and the test split's fingerprint."""
+class Twin(Part):
+    """The full-precision network of the same layers: its accuracy, and the fingerprint of the test split it is of.
+
+    `right`: which samples of that split it got right, eight to a byte, the first one highest, in base64. With it an
+    accuracy can be compared sample by sample.
+    """
 
     accuracy: float = Field(ge=0, le=1)
     fingerprint: str | None = None
+    right: str | None = Field(default=None, max_length=400_000, pattern="^[A-Za-z0-9+/]*={0,2}$")
 
 
-class Member(_Part):
+class Member(Part):
     """A tensor file as it was written: its size, its SHA-256, and the SHA-256 of the tensors in it."""
 
     bytes: int = Field(ge=0)
@@ -106,7 +114,7 @@ class Member(_Part):
     tensors_sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """What `manifest.json` holds. `network_id` and `members` are filled in by `save`."""
 
     model_config = ConfigDict(protected_namespaces=())
@@ -116,15 +124,28 @@ class Manifest(_Part):
     network_id: str = Field(default="", pattern="^([0-9a-f]{12})?$")
     input: Input
     classes: tuple[str, ...] = Field(min_length=2, max_length=10_000)
-    architecture: FreeJson = {}
+    architecture: FreeJson = Field(default={})
     edge_graph: tuple[Op, ...] = Field(min_length=1, max_length=2_000)
     exits: tuple[Exit, ...] = Field(min_length=1, max_length=127)
     cut: CutCodec
     layers: tuple[Layer, ...] = Field(default=(), max_length=10_000)
-    calibration: FreeJson = {}
-    provenance: FreeJson = {}
+    calibration: Calibration | None = None
+    provenance: FreeJson = Field(default={})
     twin: Twin | None = None
-    members: dict[Half, Member] = {}
+    members: dict[Half, Member] = Field(default={})
+
+    @model_validator(mode="after")
+    def _calibrated(self) -> Self:
+        """The exits are those of the working point."""
+        told = self.calibration
+        if told is None:
+            return self
+        if any(one.score != told.score for one in self.exits):
+            raise ValueError(f"the exits were calibrated with {told.score}, and one has another score")
+        thresholds = told.path[told.point].thresholds
+        if tuple(one.threshold for one in self.exits) != thresholds:
+            raise ValueError(f"the exits' thresholds are not {list(thresholds)}, those of the working point")
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data, by the names of the file."""

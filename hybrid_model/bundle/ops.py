@@ -115,6 +115,13 @@ class MaxPool(_Pool):
     op: Literal["max_pool"]
 
 
+class Repeat(OpBase):
+    """float32 (H, W, C) -> float32 (H, W, C * times): channel c of the result is channel c modulo C of the input."""
+
+    op: Literal["repeat"]
+    times: int = Field(ge=2, le=64)
+
+
 class Linear(OpBase):
     """float32 -> logits, over the features in (H, W, C) order."""
 
@@ -149,6 +156,7 @@ Op = Annotated[
     | RPRelu
     | AvgPool
     | MaxPool
+    | Repeat
     | Linear
     | ExitOp
     | CutOp,

@@ -30,6 +30,9 @@ class UnitSpec(_Spec):
     `basic`: two convolutions and one shortcut around both (He et al. 2016). `bireal`: one convolution with its own
     shortcut, RSign before and RPReLU after it (Liu et al. 2018, 2020). `plain`: one convolution without a shortcut,
     so that on the edge it runs on integer thresholds alone; `pool` is a max pooling behind it.
+
+    `shortcut` says how the way around widens: by a full-precision 1x1 convolution (`projection`), or by repeating its
+    channels (`repeat`), which has no parameters and costs no multiplication.
     """
 
     kind: Literal["basic", "bireal", "plain"]
@@ -39,6 +42,7 @@ class UnitSpec(_Spec):
     pool: Pair | None = None
     weight_bits: Bits = 32
     activation_bits: Bits = 32
+    shortcut: Literal["projection", "repeat"] = "projection"
 
     @model_validator(mode="after")
     def _pool_belongs_to_plain(self) -> Self:
@@ -57,11 +61,11 @@ class ExitSpec(_Spec):
 
 
 class CutSpec(_Spec):
-    """Where the network is divided, and how what crosses is quantized."""
+    """Where the network is divided, and how what crosses is quantized; at 32 bits not at all, in twins only."""
 
     after: int = Field(ge=1, description="number of units on the edge")
     channels: int | None = Field(default=None, gt=0, description="1x1 bottleneck width; none: the stream as it is")
-    bits: Literal[1, 2, 3, 4] = 1
+    bits: Literal[1, 2, 3, 4, 32] = 1
 
 
 class Architecture(_Spec):
@@ -98,6 +102,7 @@ class Architecture(_Spec):
         return self
 
     def twin(self) -> Architecture:
-        """The same network in full precision: every unit and the stem at 32 bits."""
+        """The same layers in full precision: stem, units and cut at 32 bits."""
         units = tuple(u.model_copy(update={"weight_bits": 32, "activation_bits": 32}) for u in self.units)
-        return self.model_copy(update={"units": units, "stem": self.stem.model_copy(update={"weight_bits": 32})})
+        stem = self.stem.model_copy(update={"weight_bits": 32})
+        return self.model_copy(update={"units": units, "stem": stem, "cut": self.cut.model_copy(update={"bits": 32})})

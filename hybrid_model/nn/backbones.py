@@ -1,4 +1,4 @@
-"""Architectures by family: CIFAR ResNets, a wide binary net for 32x32 images, small nets for digits and sensors."""
+"""Architectures by family: CIFAR ResNets, a wide low-bit net for 32x32 images, small nets for digits and sensors."""
 
 from __future__ import annotations
 
@@ -62,28 +62,39 @@ def resnet(
     )
 
 
-def wide_binary(
+def wide_edge(
     *,
     classes: int = 10,
-    stem_channels: int = 64,
-    edge_widths: Sequence[tuple[int, int]] = ((96, 3), (192, 3)),
+    stem_channels: int = 96,
+    edge_widths: Sequence[tuple[int, int]] = ((96, 2), (192, 3)),
+    edge_bits: Literal[1, 2, 4, 8] = 1,
     exits_after: Sequence[int] | None = None,
     cut_channels: int | None = 32,
     cut_bits: Literal[1, 2, 3, 4] = 1,
-    cloud_widths: Sequence[int] = (128, 128, 128),
+    cloud_widths: Sequence[tuple[int, int]] = ((128, 1), (256, 2)),
     dropout: float = 0.0,
 ) -> Architecture:
-    """A wide binary edge of Bi-Real units under an 8-bit stride-2 stem, and a narrower full-precision cloud half.
+    """A wide low-bit edge under an 8-bit stem of stride 2, and a narrower full-precision cloud half, for 32x32 images.
 
-    `edge_widths`: (channels, units) per stage, at 16x16, 8x8, ...; `cloud_widths`: one basic unit each.
+    `edge_widths`: (channels, units) per stage, at 16x16, 8x8, ...: Bi-Real units at one bit, basic units at more, all
+    with shortcuts that repeat channels instead of multiplying; each width is a multiple of the one before.
+    `cloud_widths`: (channels, stride) of one basic unit each.
     """
     units: list[UnitSpec] = []
     for stage, (channels, count) in enumerate(edge_widths):
         for number in range(count):
-            stride = (2, 2) if stage > 0 and number == 0 else (1, 1)
-            units.append(UnitSpec(kind="bireal", channels=channels, stride=stride, weight_bits=1, activation_bits=1))
+            units.append(
+                UnitSpec(
+                    kind="bireal" if edge_bits == 1 else "basic",
+                    channels=channels,
+                    stride=(2, 2) if stage > 0 and number == 0 else (1, 1),
+                    weight_bits=edge_bits,
+                    activation_bits=edge_bits,
+                    shortcut="repeat",
+                )
+            )
     edge_units = len(units)
-    units += [UnitSpec(kind="basic", channels=c) for c in cloud_widths]
+    units += [UnitSpec(kind="basic", channels=channels, stride=(stride, stride)) for channels, stride in cloud_widths]
     return Architecture(
         input_shape=(32, 32, 3),
         input_dtype="uint8",
@@ -99,9 +110,14 @@ def wide_binary(
 
 
 def digits_net(
-    *, widths: Sequence[int] = (32, 64), cut_channels: int | None = 16, cloud_widths: Sequence[int] = (64,)
+    *,
+    widths: Sequence[int] = (32, 64),
+    exits_after: Sequence[int] | None = None,
+    cut_channels: int | None = 16,
+    cut_bits: Literal[1, 2, 3, 4] = 1,
+    cloud_widths: Sequence[int] = (64,),
 ) -> Architecture:
-    """A small net for 8x8 grey digits: plain binary units (integer thresholds alone), one exit, a binary cut."""
+    """A small net for 8x8 grey digits: three plain binary units (integer thresholds alone), one exit at the cut."""
     units = [
         UnitSpec(kind="plain", channels=widths[0], weight_bits=1, activation_bits=1),
         UnitSpec(kind="plain", channels=widths[0], pool=(2, 2), weight_bits=1, activation_bits=1),
@@ -117,8 +133,8 @@ def digits_net(
         classes=10,
         stem=StemSpec(channels=widths[0], weight_bits=8),
         units=tuple(units),
-        exits=(ExitSpec(after=edge_units),),
-        cut=CutSpec(after=edge_units, channels=cut_channels, bits=1),
+        exits=tuple(ExitSpec(after=a) for a in (exits_after or (edge_units,))),
+        cut=CutSpec(after=edge_units, channels=cut_channels, bits=cut_bits),
     )
 
 
@@ -133,7 +149,10 @@ def sensor_net(
     channels: int = 9,
     classes: int = 6,
     stem_channels: int = 32,
+    stem_kernel: int = 5,
+    stem_stride: int = 2,
     edge_widths: Sequence[tuple[int, int]] = ((64, 2), (96, 2), (128, 2)),
+    shortcut: Literal["projection", "repeat"] = "projection",
     exits_after: Sequence[int] | None = None,
     cut_channels: int | None = 16,
     cut_bits: Literal[1, 2, 3, 4] = 1,
@@ -142,13 +161,24 @@ def sensor_net(
     scale: Sequence[float] = HAR_SCALE,
     dropout: float = 0.2,
 ) -> Architecture:
-    """A one-dimensional net for sensor windows (length x channels): Bi-Real units with kernels of 5 samples."""
+    """A one-dimensional net for sensor windows (length x channels): Bi-Real units with kernels of 5 samples.
+
+    The stem is in full precision: its stride is what keeps it cheap. With `repeat` shortcuts each width is a multiple
+    of the one before.
+    """
     units: list[UnitSpec] = []
     for stage, (width, count) in enumerate(edge_widths):
         for number in range(count):
-            stride = (1, 2) if stage > 0 and number == 0 else (1, 1)
             units.append(
-                UnitSpec(kind="bireal", channels=width, kernel=(1, 5), stride=stride, weight_bits=1, activation_bits=1)
+                UnitSpec(
+                    kind="bireal",
+                    channels=width,
+                    kernel=(1, 5),
+                    stride=(1, 2) if stage > 0 and number == 0 else (1, 1),
+                    weight_bits=1,
+                    activation_bits=1,
+                    shortcut=shortcut,
+                )
             )
     edge_units = len(units)
     units += [UnitSpec(kind="basic", channels=c, kernel=(1, 3)) for c in cloud_widths]
@@ -158,7 +188,9 @@ def sensor_net(
         zero_point=tuple(zero_point),
         scale=tuple(scale),
         classes=classes,
-        stem=StemSpec(channels=stem_channels, kernel=(1, 5), stride=(1, 2), padding=(0, 2)),
+        stem=StemSpec(
+            channels=stem_channels, kernel=(1, stem_kernel), stride=(1, stem_stride), padding=(0, stem_kernel // 2)
+        ),
         units=tuple(units),
         exits=tuple(ExitSpec(after=a) for a in (exits_after or (edge_units,))),
         cut=CutSpec(after=edge_units, channels=cut_channels, bits=cut_bits),
@@ -166,4 +198,4 @@ def sensor_net(
     )
 
 
-FAMILIES = {"resnet": resnet, "wide_binary": wide_binary, "digits": digits_net, "sensor": sensor_net}
+FAMILIES = {"resnet": resnet, "wide_edge": wide_edge, "digits": digits_net, "sensor": sensor_net}

@@ -140,7 +140,7 @@ class _Builder:
         op = next(o for o in reversed(self.ops) if o["out"] == name)
         if "params" in op and "bias" in op["params"]:
             return int(self.tensors[op["params"]["bias"]].shape[0])
-        return self._channels_of(op["in"][0])
+        return self._channels_of(op["in"][0]) * int(op.get("times", 1))
 
     def stem(self) -> str:
         stem, arch = self.network.stem, self.network.architecture
@@ -171,21 +171,30 @@ class _Builder:
             x = self.add("avg_pool", [x], kernel=window, stride=window)
         if shortcut.conv is not None and shortcut.norm is not None:
             x = self.convolution(x, shortcut.conv, shortcut.norm, None)
-        return x
+        return x if shortcut.times == 1 else self.add("repeat", [x], times=shortcut.times)
+
+    def around(
+        self, x: str, shortcut: Shortcut, y: str, conv: QuantConv2d, norm: nn.BatchNorm2d, quant: nn.Module
+    ) -> str:
+        """Convolution of y plus the shortcut of x. A shortcut without parameters stands first: the engine reads it
+        while it finishes the convolution's rows, and the convolution's own map is never stored."""
+        if shortcut.conv is None:
+            way = self.shortcut(x, shortcut)
+            return self.add("add", [self.convolution(y, conv, norm, quant), way])
+        y = self.convolution(y, conv, norm, quant)
+        return self.add("add", [y, self.shortcut(x, shortcut)])
 
     def unit(self, x: str, unit: nn.Module, *, to_bits: bool) -> str:
         if isinstance(unit, PlainUnit):
             return self._plain(x, unit, to_bits=to_bits)
         if isinstance(unit, BiRealUnit):
-            y = self.convolution(x, unit.conv, unit.norm, unit.quant)
-            return self._rprelu(self.add("add", [y, self.shortcut(x, unit.shortcut)]), unit.act)
+            return self._rprelu(self.around(x, unit.shortcut, x, unit.conv, unit.norm, unit.quant), unit.act)
         assert isinstance(unit, BasicUnit)
         inner_bits = not unit.rectify and unit.conv2.weight_bits == 1
         y = self.convolution(x, unit.conv1, unit.norm1, unit.quant1, to_bits=inner_bits)
         if unit.rectify:
             y = self.add("relu", [y])
-        y = self.convolution(y, unit.conv2, unit.norm2, unit.quant2)
-        y = self.add("add", [y, self.shortcut(x, unit.shortcut)])
+        y = self.around(x, unit.shortcut, y, unit.conv2, unit.norm2, unit.quant2)
         return self.add("relu", [y]) if unit.rectify else y
 
     def _plain(self, x: str, unit: PlainUnit, *, to_bits: bool) -> str:
@@ -213,6 +222,8 @@ class _Builder:
         self.add("exit", [logits], out=f"exit{number}", exit=number)
 
     def cut(self, x: str, cut: Cut) -> None:
+        if cut.bits == 32:
+            raise ValueError("no edge operation for a cut at 32 bits: a full-precision twin is not divided")
         if cut.conv is not None and cut.norm is not None:
             x = self.convolution(x, cut.conv, cut.norm, None)
         if isinstance(cut.quant, ClippedLevels):

@@ -71,14 +71,25 @@ def activation_quantizer(bits: int, channels: int, *, learned_threshold: bool = 
 
 
 class Shortcut(nn.Module):
-    """The way around a unit: average pooling where it strides, a full-precision 1x1 convolution where it widens."""
+    """The way around a unit: average pooling where it strides, and where it widens what the unit's `shortcut` says.
 
-    def __init__(self, inputs: int, outputs: int, stride: Pair) -> None:
+    `projection`: a full-precision 1x1 convolution; `repeat`: the channels again, `times` in all, so that channel c of
+    the output is channel c modulo `inputs`. Raises ValueError where the channels cannot be repeated a whole number of
+    times.
+    """
+
+    def __init__(self, inputs: int, spec: UnitSpec) -> None:
         super().__init__()
-        self.stride = stride
+        outputs = spec.channels
+        self.stride = spec.stride
+        self.times = 1
         self.conv: QuantConv2d | None = None
         self.norm: nn.BatchNorm2d | None = None
-        if inputs != outputs:
+        if spec.shortcut == "repeat":
+            if outputs % inputs:
+                raise ValueError(f"{inputs} channels cannot be repeated to {outputs}: widen by a whole factor")
+            self.times = outputs // inputs
+        elif inputs != outputs:
             self.conv = QuantConv2d(inputs, outputs, (1, 1), (1, 1), (0, 0), 32)
             self.norm = nn.BatchNorm2d(outputs)
 
@@ -88,7 +99,7 @@ class Shortcut(nn.Module):
             x = F.avg_pool2d(x, self.stride, self.stride)
         if self.conv is not None and self.norm is not None:
             x = self.norm(self.conv(x))
-        return x
+        return x if self.times == 1 else torch.cat([x] * self.times, dim=1)
 
 
 def _same(kernel: Pair) -> Pair:
@@ -112,7 +123,7 @@ class BasicUnit(nn.Module):
         self.quant2 = activation_quantizer(bits, c)
         self.conv2 = QuantConv2d(c, c, k, (1, 1), p, spec.weight_bits)
         self.norm2 = nn.BatchNorm2d(c)
-        self.shortcut = Shortcut(inputs, c, spec.stride)
+        self.shortcut = Shortcut(inputs, spec)
         self.rectify = _rectifies(bits)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,7 +144,7 @@ class BiRealUnit(nn.Module):
         self.quant = activation_quantizer(spec.activation_bits, inputs, learned_threshold=True)
         self.conv = QuantConv2d(inputs, c, spec.kernel, spec.stride, _same(spec.kernel), spec.weight_bits)
         self.norm = nn.BatchNorm2d(c)
-        self.shortcut = Shortcut(inputs, c, spec.stride)
+        self.shortcut = Shortcut(inputs, spec)
         self.act = RPReLU(c)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,6 +205,7 @@ class Cut(nn.Module):
     """What crosses from edge to cloud: an optional 1x1 bottleneck, then a 1- to 4-bit quantizer.
 
     The cloud half is trained on exactly what the wire carries: -1 and +1 at one bit, else level * alpha / (2^bits - 1).
+    A full-precision twin's cut (32 bits) quantizes nothing.
     """
 
     def __init__(self, inputs: int, spec: CutSpec) -> None:

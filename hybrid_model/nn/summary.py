@@ -40,13 +40,13 @@ def layer_table(network: HybridNetwork) -> list[dict[str, Any]]:
     """One row per convolution and linear layer, in the order in which they run.
 
     Keys: name, stage (int | "cloud"), role (backbone | exit | cut), kind, macs (per sample), params, weight_bits,
-    activation_bits.
+    activation_bits, inputs and outputs (values read and written per sample).
     """
     rows: list[dict[str, Any]] = []
     handles = []
 
     def watch(name: str, module: nn.Module) -> None:
-        def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        def note(_: nn.Module, taken: tuple[Tensor, ...], output: Tensor) -> None:
             weight = module.weight
             assert isinstance(weight, Tensor)
             positions = output.shape[2] * output.shape[3] if output.dim() == 4 else 1
@@ -62,6 +62,8 @@ def layer_table(network: HybridNetwork) -> list[dict[str, Any]]:
                     "params": int(weight.numel()),
                     "weight_bits": weight_bits,
                     "activation_bits": activation_bits,
+                    "inputs": int(taken[0].numel()),
+                    "outputs": int(output.numel()),
                 }
             )
 

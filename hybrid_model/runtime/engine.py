@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hybrid_model import cut as cut_codec
 from hybrid_model.bundle import Bundle
 from hybrid_model.runtime.native_walker import NativeWalker, native_kernels
 from hybrid_model.runtime.plan import Plan, build_plan
@@ -79,6 +80,21 @@ class EdgeEngine:
             return joined([run(part) for part in parts])
         with ThreadPoolExecutor(self._threads, thread_name_prefix="edge-engine") as pool:
             return joined(list(pool.map(run, parts)))
+
+    def exit_logits(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], list[bytes]]:
+        """What calibration needs of batch (N, H, W, C): the logits of every exit, (N, E, K), and everybody's features.
+
+        Raises ValueError for another shape or type.
+        """
+        self._check(batch)
+        rules = self._rules(None)
+        logits, features = [], []
+        for start in range(0, max(len(batch), 1), self._rows):
+            part = batch[start : start + self._rows]
+            walk = self._walker.walk(part, rules, np.zeros(len(part), dtype=np.bool_), to_cut=True)
+            logits.append(walk.logits)
+            features += cut_codec.pack_batch(walk.codes, self._manifest.cut.bits)
+        return np.concatenate(logits), features
 
     def _check(self, batch: npt.NDArray[Any]) -> None:
         shape, dtype = tuple(self._manifest.input.shape), self._manifest.input.dtype

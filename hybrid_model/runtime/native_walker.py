@@ -30,6 +30,7 @@ OPERATIONS = (
     "rprelu",
     "avg_pool",
     "max_pool",
+    "repeat",
     "linear",
     "cut",
 )

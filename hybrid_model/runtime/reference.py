@@ -179,6 +179,11 @@ def max_pool(x: Array, kernel: Pair, stride: Pair) -> Array:
     return best
 
 
+def repeat(x: Float32Array, times: int) -> Float32Array:
+    """float32 (N, H, W, C) -> (N, H, W, C * times): all channels in order, `times` over."""
+    return np.tile(x, (1, 1, 1, times))
+
+
 def cut_bits(x: Float32Array, threshold: Float32Array) -> LevelArray:
     """float32 -> codes of 1 bit, uint8: x >= threshold[c]; NaN gives 0."""
     return binarize(x, threshold).astype(np.uint8)

@@ -155,6 +155,8 @@ def bind(step: Step, source: TensorType) -> Kernel:
         return lambda x: reference.avg_pool(x, op.kernel, op.stride)
     if isinstance(op, ops.MaxPool):
         return lambda x: reference.max_pool(x, op.kernel, op.stride)
+    if isinstance(op, ops.Repeat):
+        return lambda x: reference.repeat(x, op.times)
     if isinstance(op, ops.Quantize):
         return lambda x: reference.quantize(x, np.float32(op.gain), op.bits)
     if isinstance(op, ops.CutOp):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 
@@ -47,10 +48,35 @@ def sensor(batch: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
     return batch * gain.to(batch.device) + noise
 
 
+def rotations(count: int, sigma_deg: float, generator: torch.Generator) -> Tensor:
+    """Random rotation matrices (count, 3, 3): an axis from the whole sphere, an angle of `sigma_deg` degrees (1 sigma).
+
+    Rodrigues' formula: R = I + sin(a) K + (1 - cos(a)) K^2, K the cross product with the axis.
+    """
+    axis = F.normalize(torch.randn(count, 3, generator=generator), dim=1)
+    angle = torch.deg2rad(sigma_deg * torch.randn(count, 1, 1, generator=generator))
+    cross = torch.linalg.cross(torch.eye(3).expand(count, 3, 3), axis.unsqueeze(1).expand(count, 3, 3))
+    return torch.eye(3) + angle.sin() * cross + (1.0 - angle.cos()) * (cross @ cross)
+
+
+def inertial(batch: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
+    """`sensor`, and before it the sensor turned by some 15 degrees: nobody wears a phone quite like another.
+
+    The channels are triples (x, y, z) of one frame, (N, H, W, 3 K): all turn together, gravity with them (Um et al.
+    2017, "Data augmentation of wearable sensor data", arXiv 1706.00527). Raises ValueError for other channels.
+    """
+    n, h, w, c = batch.shape
+    if c % 3:
+        raise ValueError(f"augmentation inertial turns triples of channels x, y, z; {c} channels are no such triples")
+    turn = rotations(n, 15.0, generator).to(batch.device)
+    turned = torch.einsum("nij,nhwkj->nhwki", turn, batch.reshape(n, h, w, c // 3, 3))
+    return sensor(turned.reshape(batch.shape), fill, generator)
+
+
 def none(batch: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
     """The batch as it is."""
     del fill, generator
     return batch
 
 
-AUGMENTATIONS = {"none": none, "crop_flip": crop_flip, "digits": digits, "sensor": sensor}
+AUGMENTATIONS = {"none": none, "crop_flip": crop_flip, "digits": digits, "sensor": sensor, "inertial": inertial}

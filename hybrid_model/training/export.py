@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import platform
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +11,15 @@ import torch
 
 from hybrid_model import bundle as bundle_file
 from hybrid_model import cut as cut_codec
+from hybrid_model.bundle.file import Tensors
 from hybrid_model.data import Dataset
-from hybrid_model.nn import HybridNetwork
 from hybrid_model.nn.edge_graph import edge_graph
 from hybrid_model.nn.quantizers import ClippedLevels
 from hybrid_model.nn.summary import layer_table
-from hybrid_model.training.calibration import WorkingPoint, choose_thresholds
-from hybrid_model.training.loop import TrainingRun, predict
-
-
-def cloud_tensors(network: HybridNetwork) -> dict[str, Any]:
-    """What the cloud half needs: its units, the classifier and the cut's scale, as arrays by state-dict name."""
-    wanted = ("cloud.", "classifier.", "cut.quant.alpha")
-    return {
-        name: tensor.detach().cpu().float().contiguous().numpy()
-        for name, tensor in network.state_dict().items()
-        if name.startswith(wanted) and not name.endswith("num_batches_tracked")
-    }
-
-
-def _working_point(run: TrainingRun, dataset: Dataset) -> WorkingPoint:
-    exit_logits, final_logits = predict(run.network, dataset.tuning, device=next(run.network.parameters()).device)
-    wish = run.recipe.operating_point
-    return choose_thresholds(
-        exit_logits,
-        final_logits,
-        dataset.tuning.y,
-        edge_share=wish.edge_share,
-        score=wish.score,
-        temperatures=None if wish.fit_temperature else [1.0] * exit_logits.shape[1],
-    )
+from hybrid_model.training.calibration import calibrate
+from hybrid_model.training.cloud_tensors import CloudDtype, cloud_tensors
+from hybrid_model.training.loop import TrainingRun
+from hybrid_model.training.twin import twin_figures
 
 
 def _input(run: TrainingRun, dataset: Dataset) -> dict[str, Any]:
@@ -54,15 +33,27 @@ def _input(run: TrainingRun, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def export_bundle(run: TrainingRun, dataset: Dataset, path: Path) -> str:
-    """Writes `path` from a finished run and returns its network id.
+def export_bundle(run: TrainingRun, dataset: Dataset, path: Path, *, cloud_dtype: CloudDtype = "float16") -> str:
+    """Writes `path` from a finished run and returns its network id. `cloud_dtype`: see `cloud_tensors`.
 
-    Temperatures and thresholds come from the tuning split. Raises BundleError if the result fails its own check.
+    The bundle is calibrated as the recipe's operating point says, by the routine that `dewpoint calibrate` is.
+    Raises BundleError if the result fails its own check, CalibrationError if it cannot be calibrated.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        bundle_file.save(draft, *_uncalibrated(run, dataset, cloud_dtype))
+        found = calibrate(bundle_file.load(draft, cloud=True), dataset, run.recipe.operating_point)
+    return bundle_file.save(path, found.manifest, found.edge, found.cloud)
+
+
+def _uncalibrated(
+    run: TrainingRun, dataset: Dataset, cloud_dtype: CloudDtype
+) -> tuple[dict[str, Any], Tensors, Tensors]:
+    """Manifest, edge tensors and cloud tensors of a network whose exits let nobody leave yet."""
     network = run.network.eval().to("cpu")
     arch = network.architecture
     ops, edge = edge_graph(network)
-    point = _working_point(run, dataset)
+    score = run.recipe.operating_point.score
     quant = network.cut.quant
     scale: dict[str, Any] = {"alpha": float(quant.alpha.detach())} if isinstance(quant, ClippedLevels) else {}
     manifest = {
@@ -77,9 +68,8 @@ def export_bundle(run: TrainingRun, dataset: Dataset, path: Path) -> str:
             {
                 "name": f"exit {number}",
                 "stage": number,
-                "score": point.score,
-                "temperature": point.temperatures[number],
-                "threshold": point.thresholds[number],
+                "score": score,
+                "threshold": 0.0 if score == "entropy" else 1.0,
             }
             for number in range(len(arch.exits))
         ],
@@ -90,14 +80,6 @@ def export_bundle(run: TrainingRun, dataset: Dataset, path: Path) -> str:
             "scale": scale,
         },
         "layers": layer_table(network),
-        "calibration": {
-            "split": "tuning",
-            "samples": len(dataset.tuning.y),
-            "edge_share": point.edge_share,
-            "accuracy": point.accuracy,
-            "accuracy_cloud": point.accuracy_cloud,
-            "fingerprint": dataset.fingerprint("tuning"),
-        },
         "provenance": {
             "recipe": run.recipe.model_dump(mode="json"),
             "epochs": len(run.history),
@@ -106,10 +88,10 @@ def export_bundle(run: TrainingRun, dataset: Dataset, path: Path) -> str:
             "train_fingerprint": dataset.fingerprint("train"),
             "precision": run.precision,
             "train_seconds": round(run.seconds, 1),
-            "machine": platform.machine(),
+            "machine": run.machine,
             "torch": torch.__version__,
             "created": dt.datetime.now(dt.UTC).date().isoformat(),
         },
-        "twin": None,
+        "twin": twin_figures(run, dataset),
     }
-    return bundle_file.save(path, manifest, edge, cloud_tensors(network))
+    return manifest, edge, cloud_tensors(network, cloud_dtype)

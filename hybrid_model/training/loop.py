@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -20,6 +21,8 @@ from hybrid_model.nn import HybridNetwork, HybridOutput
 from hybrid_model.training.augment import AUGMENTATIONS
 from hybrid_model.training.checkpoint import Checkpoint
 from hybrid_model.training.losses import exit_loss, final_loss, joint_loss
+from hybrid_model.training.machine import machine_kind
+from hybrid_model.training.optimizers import build_optimizers
 from hybrid_model.training.precision import autocast, choose_precision
 from hybrid_model.training.recipe import Recipe, Schedule
 
@@ -37,24 +40,16 @@ class TrainingRun:
     precision: str
     seconds: float
     history: list[dict[str, float]] = field(default_factory=list)
+    twin: TrainingRun | None = None
+    machine: str = "unknown"
 
 
-def _learning_rate(schedule: Schedule, progress: float) -> float:
+def _share_of_peak(schedule: Schedule, progress: float) -> float:
     """One cycle: linear up over `warmup_share`, then a cosine down to zero. `progress` in 0..1."""
     if progress < schedule.warmup_share:
-        return schedule.lr * (0.05 + 0.95 * progress / schedule.warmup_share)
+        return 0.05 + 0.95 * progress / schedule.warmup_share
     rest = (progress - schedule.warmup_share) / (1.0 - schedule.warmup_share)
-    return schedule.lr * 0.5 * (1.0 + math.cos(math.pi * min(rest, 1.0)))
-
-
-def _optimizer(network: HybridNetwork, schedule: Schedule) -> torch.optim.Optimizer:
-    """Weight decay falls on convolution and linear weights only: norms, thresholds and slopes go without."""
-    decayed = [p for p in network.parameters() if p.dim() > 1]
-    free = [p for p in network.parameters() if p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    if schedule.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum, nesterov=True)
-    return torch.optim.AdamW(groups, lr=schedule.lr)
+    return 0.5 * (1.0 + math.cos(math.pi * min(rest, 1.0)))
 
 
 def _batches(split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -80,15 +75,20 @@ def predict(
 
 
 class _Trainer:
-    """One run in progress: network, optimizer and where it stands."""
+    """One run in progress: network, optimizers and where it stands. `twin`: its teacher, trained."""
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, folder: Path, device: torch.device, twin: HybridNetwork | None = None
+    ) -> None:
         self.recipe, self.dataset, self.device = recipe, dataset, device
         torch.manual_seed(recipe.seed)
         self.network = HybridNetwork(recipe.build()).to(device)
         if device.type == "cuda":
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = _optimizer(self.network, recipe.schedule)
+        if recipe.start == "twin":
+            assert twin is not None
+            start_from(self.network, twin)
+        self.optimizers = build_optimizers(self.network, recipe.schedule)
         self.checkpoint = Checkpoint(folder / f"{recipe.name}-s{recipe.seed}.pt", recipe.fingerprint())
         self.log = folder / f"{recipe.name}-s{recipe.seed}.jsonl"
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -101,10 +101,16 @@ class _Trainer:
             )
         self.epoch, self.seconds = 0, 0.0
         self.precision: str | None = None
+        self.machine = machine_kind(device)
         self.history: list[dict[str, float]] = []
         self.forward: Callable[[Tensor], HybridOutput] = self.network
+        self.teach: Callable[[Tensor], HybridOutput] | None = None
+        if recipe.losses.teacher > 0:
+            assert twin is not None
+            self.teach = twin.to(device).eval().requires_grad_(False)
         if recipe.compile:
             self.forward = torch.compile(self.network)
+            self.teach = self.teach and torch.compile(self.teach)
         self._resume()
 
     def _resume(self) -> None:
@@ -112,29 +118,35 @@ class _Trainer:
         if state is None:
             return
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, moments in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(moments)
         self.generator.set_state(state["generator"])
         self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
+        self.precision = state.get("precision")
+        if self.epoch >= self.recipe.schedule.epochs:
+            self.machine = state.get("machine", "unknown")
 
     def _save(self) -> None:
         self.checkpoint.save(
             {
                 "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "generator": self.generator.get_state(),
                 "epoch": self.epoch,
                 "seconds": self.seconds,
+                "precision": self.precision,
+                "machine": self.machine,
                 "history": self.history,
             }
         )
 
-    def _loss(self, output: HybridOutput, labels: Tensor) -> Tensor:
+    def _loss(self, output: HybridOutput, labels: Tensor, teacher: Tensor | None) -> Tensor:
         losses = self.recipe.losses
         if losses.method == "joint":
-            return joint_loss(output, labels, losses)
+            return joint_loss(output, labels, losses, teacher)
         if self.epoch < self._first_stage_epochs():
-            return final_loss(output, labels, losses)
-        return exit_loss(output, labels, losses)
+            return final_loss(output, labels, losses, teacher)
+        return exit_loss(output, labels, losses, teacher)
 
     def _first_stage_epochs(self) -> int:
         return max(1, round(0.75 * self.recipe.schedule.epochs))
@@ -148,33 +160,41 @@ class _Trainer:
             self.network.exits.requires_grad_(True).train()
 
     def _step(self, x: Tensor, y: Tensor, precision: str) -> tuple[Tensor, HybridOutput]:
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
+        normalized = self.network.normalize(x)
+        teacher: Tensor | None = None
         with autocast(self.device, precision):
-            output = self.forward(self.network.normalize(x))
-        loss = self._loss(output, y)
+            output = self.forward(normalized)
+            if self.teach is not None:
+                with torch.no_grad():
+                    teacher = self.teach(normalized).final
+        loss = self._loss(output, y, teacher)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.grad is not None], 5.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return loss.detach(), output
 
     def choose_precision(self) -> str:
         """A trial of ten steps of each; the network is put back afterwards."""
         before = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        moments = self.optimizer.state_dict()
+        moments = [copy.deepcopy(optimizer.state_dict()) for optimizer in self.optimizers]
         order = torch.arange(self.recipe.schedule.batch_size)
         x, y = next(_batches(self.dataset.train, len(order), order))
         x, y = x.to(self.device), y.to(self.device)
         self._enter_epoch()
-        rates = [g["lr"] for g in self.optimizer.param_groups]
-        for group in self.optimizer.param_groups:
-            group["lr"] = 0.0
+        self._set_rates(0.0)
         chosen = choose_precision(lambda p: void(self._step(x, y, p)), self.device)
         self.network.load_state_dict(before)
-        self.optimizer.state.clear()
-        self.optimizer.load_state_dict(moments)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        for optimizer, state in zip(self.optimizers, moments, strict=True):
+            optimizer.state.clear()
+            optimizer.load_state_dict(state)
         return chosen
+
+    def _set_rates(self, share_of_peak: float) -> None:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * share_of_peak
 
     def run_epoch(self, advance: Callable[[str], None]) -> None:
         """One pass over the training split, then the checkpoint and one line of log."""
@@ -186,8 +206,7 @@ class _Trainer:
         total = torch.zeros((), device=self.device)
         for number, (x, y) in enumerate(_batches(self.dataset.train, schedule.batch_size, order)):
             progress = (self.epoch + number / self.steps_per_epoch) / schedule.epochs
-            for group in self.optimizer.param_groups:
-                group["lr"] = _learning_rate(schedule, progress)
+            self._set_rates(_share_of_peak(schedule, progress))
             x = self.augment(x, self.fill, self.generator).to(self.device)
             loss, _ = self._step(x, y.to(self.device), self.precision)
             total += loss
@@ -206,7 +225,8 @@ class _Trainer:
         exits, final = predict(self.network, self.dataset.tuning, device=self.device)
         truth = self.dataset.tuning.y
         line = {"epoch": float(self.epoch), "loss": mean_loss, "seconds": self.seconds}
-        line |= {f"tuning_exit{i}": float((exits[:, i].argmax(1) == truth).mean()) for i in range(exits.shape[1])}
+        trained = [number for number, weight in enumerate(self.recipe.losses.exit_weights) if weight > 0]
+        line |= {f"tuning_exit{i}": float((exits[:, i].argmax(1) == truth).mean()) for i in trained}
         line["tuning_final"] = float((final.argmax(1) == truth).mean())
         self.history.append(line)
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -218,18 +238,35 @@ def void(_: object) -> None:
     """Takes a value and drops it."""
 
 
+def start_from(network: HybridNetwork, twin: HybridNetwork) -> None:
+    """Copies every parameter and statistic of `twin` that `network` has in the same shape; the rest stays as it is."""
+    own, known = network.state_dict(), twin.state_dict()
+    network.load_state_dict({k: known[k] if k in known and known[k].shape == v.shape else v for k, v in own.items()})
+
+
 def train(
-    recipe: Recipe, dataset: Dataset, *, folder: Path, device: str | None = None, progress: bool = True
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    folder: Path,
+    device: str | None = None,
+    progress: bool = True,
+    baseline: bool = False,
 ) -> TrainingRun:
     """Trains `recipe` on `dataset`, resuming from its checkpoint in `folder` if there is one.
 
+    With `baseline`, or for a recipe that starts from its full-precision twin or is taught by it, the twin is trained
+    first (`recipe.twin()`, with a checkpoint of its own); `TrainingRun.twin` is its run, or None.
     Writes `folder/NAME-sSEED.pt` after every epoch and one JSON line of figures (on the tuning split) to
     `folder/NAME-sSEED.jsonl`. `device`: "cuda", "cpu", or None for a GPU where there is one.
 
     Raises RecipeError for a recipe that cannot be built, TrainingError for a loss that is no number.
     """
+    twin: TrainingRun | None = None
+    if recipe.needs_twin or baseline:
+        twin = train(recipe.twin(), dataset, folder=folder, device=device, progress=progress)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    trainer = _Trainer(recipe, dataset, folder, chosen)
+    trainer = _Trainer(recipe, dataset, folder, chosen, None if twin is None else twin.network)
     epochs = recipe.schedule.epochs
     columns = (
         TextColumn("[bold]{task.fields[name]}[/] {task.description}"),
@@ -247,7 +284,16 @@ def train(
         while trainer.epoch < epochs:
             trainer.run_epoch(lambda text: bar.update(task, advance=1, description=f"{trainer.precision} {text}"))
             last = trainer.history[-1]
-            tuning = f"tuning {last['tuning_final']:.3f} (exit {last['tuning_exit0']:.3f})"
+            tuning = f"tuning {last['tuning_final']:.3f}"
+            tuning += f" (exit {last['tuning_exit0']:.3f})" if "tuning_exit0" in last else ""
             bar.update(task, note=f"loss {last['loss']:.3f}, {tuning}")
     trainer.network.requires_grad_(True).eval()
-    return TrainingRun(trainer.network, recipe, trainer.precision or "done", trainer.seconds, trainer.history)
+    return TrainingRun(
+        trainer.network,
+        recipe,
+        trainer.precision or "unknown",
+        trainer.seconds,
+        trainer.history,
+        twin,
+        trainer.machine,
+    )

@@ -20,13 +20,17 @@ class RecipeError(ValueError):
 
 
 class Schedule(BaseModel):
-    """How long and how fast. `lr` is the peak of a one-cycle schedule (Smith, Topin 2017, arXiv 1708.07120)."""
+    """How long and how fast. `lr` is the peak of a one-cycle schedule (Smith, Topin 2017, arXiv 1708.07120).
+
+    `muon` trains the convolutions; what is no convolution takes AdamW at `adamw_lr` beside it.
+    """
 
     model_config = ConfigDict(extra="forbid")
     epochs: int = Field(gt=0)
     batch_size: int = Field(default=128, gt=0)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: float = Field(default=0.1, gt=0)
+    adamw_lr: float = Field(default=3e-3, gt=0)
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup_share: float = Field(default=0.1, ge=0.0, lt=1.0)
@@ -36,8 +40,9 @@ class Losses(BaseModel):
     """The joint loss: final cross entropy + sum of exit_weights[i] x exit cross entropy (arXiv 2005.10851, section 3).
 
     `distillation` mixes into every exit's loss the Kullback-Leibler divergence from the final classifier's softened
-    answer (Hinton et al. 2015, arXiv 1503.02531). `two_stage`: first the backbone by its final loss, then the exits
-    alone on the frozen backbone.
+    answer (Hinton et al. 2015, arXiv 1503.02531). `teacher` is the share of the final loss that comes from the trained
+    full-precision twin's softened answer instead of the labels; where it is not 0 the exits are distilled from the twin
+    too. `two_stage`: first the backbone by its final loss, then the exits alone on the frozen backbone.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -45,20 +50,34 @@ class Losses(BaseModel):
     exit_weights: tuple[float, ...] = (0.5,)
     distillation: float = Field(default=0.0, ge=0.0, le=1.0)
     distillation_temperature: float = Field(default=2.0, gt=0)
+    teacher: float = Field(default=0.0, ge=0.0, le=1.0)
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class OperatingPoint(BaseModel):
-    """How the exits' thresholds are chosen on the tuning split."""
+    """How the exits are calibrated, see `hybrid_model.training.calibration`.
+
+    `by` says what chooses the working point: an `edge_share`; an `accuracy_budget`, the accuracy that may be lost
+    against the cloud half alone, as a share; or the `guarantee` that no exit's error rate is above `alpha`. Whatever
+    chooses, the path is tested for `alpha` at level `delta`.
+    """
 
     model_config = ConfigDict(extra="forbid")
     score: Literal["entropy", "max_probability", "margin"] = "entropy"
     fit_temperature: bool = True
-    edge_share: float = Field(default=0.65, gt=0, lt=1)
+    by: Literal["edge_share", "accuracy_budget", "guarantee"] = "edge_share"
+    edge_share: float = Field(default=0.65, gt=0, le=1)
+    accuracy_budget: float = Field(default=0.01, ge=0, le=1)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    delta: float = Field(default=0.05, gt=0, lt=1)
 
 
 class Recipe(BaseModel):
-    """A whole training run."""
+    """A whole training run.
+
+    `start`: random weights, or those of the trained full-precision twin. `full_precision` makes it the twin's own run:
+    see `twin`.
+    """
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -66,9 +85,11 @@ class Recipe(BaseModel):
     dataset: str
     family: str
     architecture: dict[str, Any] = Field(default_factory=dict)
-    augmentation: Literal["none", "crop_flip", "digits", "sensor"] = "none"
+    augmentation: Literal["none", "crop_flip", "digits", "sensor", "inertial"] = "none"
     seed: int = 0
     compile: bool = False
+    start: Literal["random", "twin"] = "random"
+    full_precision: bool = False
     schedule: Schedule
     losses: Losses = Losses()
     operating_point: OperatingPoint = OperatingPoint()
@@ -88,11 +109,30 @@ class Recipe(BaseModel):
             raise RecipeError(
                 f"recipe {self.name}: {len(self.losses.exit_weights)} exit weights for {len(arch.exits)} exits"
             )
-        return arch
+        return arch.twin() if self.full_precision else arch
+
+    @property
+    def needs_twin(self) -> bool:
+        """Whether the trained full-precision twin takes part in this run, as its teacher or its start."""
+        return self.start == "twin" or self.losses.teacher > 0
+
+    def twin(self) -> Recipe:
+        """The full-precision twin's recipe: the same layers, data, schedule and seed, no exits and no teacher."""
+        losses = self.losses.model_copy(
+            update={"method": "joint", "exit_weights": (0.0,) * len(self.losses.exit_weights), "teacher": 0.0}
+        )
+        return self.model_copy(
+            update={"name": f"{self.name}-twin", "full_precision": True, "start": "random", "losses": losses}
+        )
 
     def fingerprint(self) -> str:
-        """12 hex digits over everything that shapes the weights; a checkpoint resumes only under the same."""
-        body = self.model_dump(mode="json", exclude={"summary", "operating_point", "compile"})
+        """12 hex digits over everything that shapes the weights; a checkpoint resumes only under the same.
+
+        Fields at their defaults are left out, so that a new field does not orphan older checkpoints.
+        """
+        body = self.model_dump(
+            mode="json", exclude={"summary", "operating_point", "compile"}, exclude_defaults=True, exclude_none=True
+        )
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:12]
 
 

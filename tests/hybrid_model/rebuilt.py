@@ -14,7 +14,7 @@ from hybrid_model.nn.layers import BasicUnit, BiRealUnit, PlainUnit, QuantConv2d
 from hybrid_model.nn.quantizers import ClippedLevels, RSign
 from hybrid_model.runtime.packing import unpack_words
 
-WITHOUT_PARAMETERS = ("add", "relu", "avg_pool", "max_pool", "exit")
+WITHOUT_PARAMETERS = ("add", "relu", "avg_pool", "max_pool", "repeat", "exit")
 
 
 class _Reader:

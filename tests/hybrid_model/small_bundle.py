@@ -88,6 +88,8 @@ def small_network(
     y = write.add("add", y, way)
     shifts: Arrays = {role: write.floats(2 * channels) for role in ("shift_in", "slope", "shift_out")}
     y = write.add("rprelu", y, params=shifts)
+    again = write.add("repeat", write.add("avg_pool", x, kernel=[2, 2], stride=[2, 2]), times=2)
+    y = write.add("add", y, again)
     write.head(y, 4, 2 * channels, 0)
     write.stage = 1
     levels = write.add("quantize", write.add("relu", y), bits=2, gain=1.5)
@@ -113,7 +115,7 @@ def small_network(
         "exits": exits,
         "cut": {"shape": [4, 4, 5], "bits": cut_bits, "bytes": packed_bytes((4, 4, 5), cut_bits), "scale": {}},
         "layers": [],
-        "calibration": {},
+        "calibration": None,
         "provenance": {"seed": seed},
         "twin": None,
     }

@@ -59,6 +59,25 @@ def test_a_cloud_half_that_lacks_a_tensor_is_refused(bundle):
         CloudHalf(bundle_file.Bundle(bundle.manifest, bundle.edge, lacking, bundle.path))
 
 
+def test_weights_stored_in_half_give_the_same_labels(bundle, features):
+    stored = {name: array.astype(np.float16) if array.ndim > 1 else array for name, array in bundle.cloud.items()}
+    assert any(array.dtype == np.float16 for array in stored.values())
+    half = CloudHalf(bundle_file.Bundle(bundle.manifest, bundle.edge, stored, bundle.path))
+    classes, sure = half.infer(features)
+    expected, expected_sure = CloudHalf(bundle).infer(features)
+    assert classes.tolist() == expected.tolist()
+    assert sure == pytest.approx(expected_sure, abs=1e-2)
+    assert sure.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint16])
+def test_tensors_of_another_type_are_refused(bundle, dtype):
+    name = "classifier.linear.bias"
+    changed = bundle.cloud | {name: bundle.cloud[name].astype(dtype)}
+    with pytest.raises(BundleError, match=rf"{name} as {np.dtype(dtype)}, not as float32 or float16; export it again"):
+        CloudHalf(bundle_file.Bundle(bundle.manifest, bundle.edge, changed, bundle.path))
+
+
 def test_it_knows_its_network_id_and_classes(bundle):
     cloud = CloudHalf(bundle)
     assert cloud.network_id == bundle.manifest.network_id

@@ -125,6 +125,14 @@ static const char *check_pool(const Step *s, const Tensor *in, const Tensor *out
     return window_fits(s, in, out, 0) ? NULL : "has windows that do not fit";
 }
 
+static const char *check_repeat(const Step *s, const Tensor *in, const Tensor *out) {
+    if (in->kind != TENSOR_FLOAT || out->kind != TENSOR_FLOAT || in->h != out->h || in->w != out->w ||
+        out->c % in->c != 0) {
+        return "has tensors that do not fit";
+    }
+    return has_no_param_from(s, 0) ? NULL : "takes no parameters";
+}
+
 static const char *check_pointwise(const Step *s, const Tensor *in, const Tensor *out) {
     int octets = in->kind == TENSOR_U8 && s->operation == OP_NORMALIZE;
     if ((in->kind != TENSOR_FLOAT && !octets) || out->kind != TENSOR_FLOAT || !same_shape(in, out)) {
@@ -154,6 +162,8 @@ static const char *check_step(const Step *s, const Tensor *tensors) {
     case OP_AVG_POOL:
     case OP_MAX_POOL:
         return check_pool(s, in, out);
+    case OP_REPEAT:
+        return check_repeat(s, in, out);
     case OP_ADD:
         if (tensors[s->in[1]].kind != TENSOR_FLOAT || !same_shape(in, &tensors[s->in[1]])) {
             return "adds tensors that do not fit";

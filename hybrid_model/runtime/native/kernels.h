@@ -20,9 +20,10 @@ typedef struct {
     float gain, top;
 } Tail;
 
-/* The operands of a tail on `pixels` pixels of `vectors` * LANES channels. NULL: not there. `store` may be `source`. */
+/* The operands of a tail on `pixels` pixels of `vectors` * LANES channels. NULL: not there. `store` may be `source`.
+ * The residual has `residual_vectors` * LANES channels, repeated where that is fewer. */
 typedef struct {
-    ptrdiff_t pixels, vectors;
+    ptrdiff_t pixels, vectors, residual_vectors;
     const float *source, *residual;
     float *store;
     uint16_t *bits;

@@ -280,10 +280,11 @@ INLINE void tail_case(const Tail *t, const TailRows *r, int residual, enum Activ
             shift_out = floats_load(t->shift_out + v * LANES);
         }
         if (quant == QUANT_BITS) threshold = floats_load(t->threshold + v * LANES);
+        const float *added = residual ? r->residual + v % r->residual_vectors * LANES : NULL;
         for (ptrdiff_t p = 0; p < r->pixels; p++) {
             ptrdiff_t at = p * padded + v * LANES;
             Floats y = floats_load(r->source + at);
-            if (residual) y = floats_add(y, floats_load(r->residual + at));
+            if (residual) y = floats_add(y, floats_load(added + p * r->residual_vectors * LANES));
             if (act == ACT_RELU) y = floats_if_greater(y, zero, y, zero);
             if (act == ACT_RPRELU) {
                 y = floats_sub(y, shift_in);

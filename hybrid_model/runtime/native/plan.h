@@ -24,6 +24,7 @@ enum Operation {
     OP_RPRELU,
     OP_AVG_POOL,
     OP_MAX_POOL,
+    OP_REPEAT,
     OP_LINEAR,
     OP_CUT,
     OPERATIONS
@@ -59,7 +60,7 @@ typedef struct {
     int64_t cut_buffer;
 } Graph;
 
-enum Head { HEAD_LOAD, HEAD_NORMALIZE, HEAD_CONV, HEAD_AVERAGE, HEAD_GREATEST, HEAD_ANY_BIT };
+enum Head { HEAD_LOAD, HEAD_NORMALIZE, HEAD_CONV, HEAD_AVERAGE, HEAD_GREATEST, HEAD_REPEAT, HEAD_ANY_BIT };
 
 /* One pass over a map: its head makes rows of floats (or of bits), its tail finishes them while they are in cache. */
 typedef struct {
@@ -70,7 +71,7 @@ typedef struct {
     float *zero_point, *scale; /* of HEAD_NORMALIZE, padded */
     int has_tail;
     Tail tail;
-    ptrdiff_t residual;  /* tensors; -1: none */
+    ptrdiff_t residual;  /* tensors; -1: none. With fewer channels than the map: they are repeated */
     ptrdiff_t floats;    /* where the float map is stored */
     ptrdiff_t quantized; /* bits, levels or codes */
     ptrdiff_t oh, ow, vectors;

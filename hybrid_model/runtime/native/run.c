@@ -40,6 +40,17 @@ static void normalize_rows(const Run *run, const Node *node, ptrdiff_t y0, ptrdi
     }
 }
 
+static void repeat_rows(const Run *run, const Node *node, ptrdiff_t y0, ptrdiff_t y1, float *out) {
+    const Tensor *in = &run->plan->tensors[node->in];
+    ptrdiff_t pixels = (y1 - y0) * in->w, padded = padded_channels(in->c), end = node->vectors * LANES;
+    ptrdiff_t channels = run->plan->tensors[node->floats >= 0 ? node->floats : node->quantized].c;
+    const float *source = floats_of(run, node->in) + y0 * in->w * padded;
+    for (ptrdiff_t p = 0; p < pixels; p++, source += padded, out += end) {
+        for (ptrdiff_t c = 0; c < channels; c += in->c) memcpy(out + c, source, (size_t)in->c * sizeof(float));
+        memset(out + channels, 0, (size_t)(end - channels) * sizeof(float));
+    }
+}
+
 /* Ors `count` words of a window's row to what is in `out`; pixels of the window lie `count` words apart. */
 static void or_words(const uint32_t *in, ptrdiff_t pixels, ptrdiff_t count, uint32_t *out) {
     for (ptrdiff_t j = 0; j < pixels; j++, in += count) {
@@ -89,6 +100,9 @@ static void head_rows(const Run *run, const Node *node, const uint8_t *map, ptrd
     case HEAD_NORMALIZE:
         normalize_rows(run, node, y0, y1, out);
         break;
+    case HEAD_REPEAT:
+        repeat_rows(run, node, y0, y1, out);
+        break;
     case HEAD_LOAD:
     case HEAD_ANY_BIT:
         break;
@@ -99,7 +113,10 @@ static void tail_rows(const Run *run, const Node *node, const float *source, ptr
     const Plan *plan = run->plan;
     ptrdiff_t first = y0 * node->ow, padded = node->vectors * LANES;
     TailRows rows = {.pixels = (y1 - y0) * node->ow, .vectors = node->vectors, .source = source};
-    if (node->residual >= 0) rows.residual = floats_of(run, node->residual) + first * padded;
+    if (node->residual >= 0) {
+        rows.residual_vectors = padded_channels(plan->tensors[node->residual].c) / LANES;
+        rows.residual = floats_of(run, node->residual) + first * rows.residual_vectors * LANES;
+    }
     if (node->floats >= 0) rows.store = floats_of(run, node->floats) + first * padded;
     if (node->quantized >= 0) {
         const Tensor *t = &plan->tensors[node->quantized];

@@ -53,6 +53,7 @@ def test_shapes_and_kinds_are_inferred_for_every_tensor() -> None:
     assert types["input"] == TensorType("uint8", (8, 8, 3))
     assert types["t0"] == TensorType("float32", (8, 8, 20))
     assert types[op(manifest, "max_pool")["out"]] == TensorType("bits", (4, 4, 20))
+    assert types[op(manifest, "repeat")["out"]] == TensorType("float32", (4, 4, 40))
     assert types[op(manifest, "quantize")["out"]] == TensorType("levels", (4, 4, 40), 2)
     assert types[op(manifest, "linear")["out"]] == TensorType("logits", (1, 1, 4))
     assert types[op(manifest, "cut")["out"]] == TensorType("codes", (4, 4, 5), 1)
@@ -84,6 +85,9 @@ def test_shapes_and_kinds_are_inferred_for_every_tensor() -> None:
         (lambda m, a: op(m, "add").update({"in": ["t0", "t4"]}), r"adds \[8, 8, 20\] and \[4, 4, 40\]"),
         (lambda m, a: op(m, "add").update({"in": ["t4"]}), "does not take 1 tensors"),
         (lambda m, a: op(m, "relu").update({"in": ["t4", "t4"]}), "does not take 2 tensors"),
+        (lambda m, a: op(m, "repeat").update(times=3), r"adds \[4, 4, 40\] and \[4, 4, 60\]"),
+        (lambda m, a: op(m, "repeat").update({"in": ["t1"]}), "takes float32, not bits"),
+        (lambda m, a: op(m, "repeat").update(params={"x": "t0.bias"}), "parameters are"),
         (lambda m, a: op(m, "binarize").update({"in": ["later"]}), "no tensor later in front of it"),
         (lambda m, a: op(m, "binarize").update(out="t0"), "already is a tensor t0"),
         (lambda m, a: op(m, "binarize").update(out="input"), "already is a tensor input"),

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from hybrid_model.nn import Architecture, HybridNetwork
-from hybrid_model.nn.backbones import FAMILIES, resnet
+from hybrid_model.nn.backbones import FAMILIES, resnet, wide_edge
 from hybrid_model.nn.summary import layer_table
 
 
@@ -54,6 +54,14 @@ def test_layers_between_two_exits_belong_to_the_second():
     assert stages["exits.1.linear"] == 1
 
 
+@pytest.mark.parametrize("bits", [1, 4])
+def test_a_way_around_that_repeats_channels_has_no_multiply_accumulates(bits):
+    wide = wide_edge(edge_bits=bits, stem_channels=16, edge_widths=((16, 1), (32, 1)), cloud_widths=((16, 1),))
+    rows = [r for r in layer_table(HybridNetwork(wide)) if r["name"].startswith("edge.")]
+    assert {r["name"].split(".")[2] for r in rows} == ({"conv"} if bits == 1 else {"conv1", "conv2"})
+    assert {(r["weight_bits"], r["activation_bits"]) for r in rows} == {(bits, bits)}
+
+
 def test_the_twin_is_the_same_network_in_full_precision():
     twin = layer_table(HybridNetwork(resnet(depth=20, edge_convolutions=8).twin()))
     assert {(r["weight_bits"], r["activation_bits"]) for r in twin} == {(32, 32)}
@@ -80,3 +88,13 @@ def test_every_parameter_of_a_network_gets_a_gradient(family):
     out = network(torch.randn(4, arch.input_shape[2], *arch.input_shape[:2]))
     (out.final.square().sum() + sum(e.square().sum() for e in out.exits)).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_layers_tell_how_many_values_they_read_and_write():
+    rows = {r["name"]: r for r in layer_table(HybridNetwork(resnet(depth=20, edge_convolutions=8)))}
+    traffic = {name: (row["inputs"], row["outputs"]) for name, row in rows.items()}
+    assert traffic["stem.conv"] == (3 * 32 * 32, 16 * 32 * 32)
+    assert traffic["edge.0.conv1"] == (16 * 32 * 32, 16 * 32 * 32)
+    assert traffic["edge.3.conv1"] == (16 * 32 * 32, 32 * 16 * 16)
+    assert traffic["edge.3.shortcut.conv"] == (16 * 16 * 16, 32 * 16 * 16)  # behind its average pooling
+    assert traffic["classifier.linear"] == (64, 10)

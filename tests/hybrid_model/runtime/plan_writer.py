@@ -70,6 +70,10 @@ class PlanWriter:
             TensorType(kind.kind, (*self._windows(source, kernel, stride, (0, 0)), kind.shape[2])),
         )
 
+    def repeat(self, source: int, times: int) -> int:
+        h, w, c = self.buffers[source].shape
+        return self.add(_op(ops.Repeat, times=times), (source,), TensorType("float32", (h, w, c * times)))
+
     def conv(
         self, name: str, source: int, outputs: int, kernel: Pair, stride: Pair, padding: Pair, weight_bits: int = 4
     ) -> int:

@@ -248,3 +248,24 @@ def test_the_kernel_is_chosen_by_argument_and_environment(small: Bundle, monkeyp
 def test_an_engine_without_threads_is_refused(small: Bundle) -> None:
     with pytest.raises(ValueError, match="at least one thread"):
         EdgeEngine(small, threads=0)
+
+
+@pytest.mark.parametrize("kernel", engine.KERNELS)
+def test_calibration_sees_every_exit_and_everybodys_features(kernel: str, small: Bundle) -> None:
+    batch = samples(300)
+    running = EdgeEngine(small, kernel=kernel)
+    everything = running.infer(batch, thresholds=EVERYBODY, force_cut=True)
+
+    logits, features = running.exit_logits(batch)
+
+    assert (logits.argmax(axis=2) == everything.exit_classes).all()
+    assert features == everything.features
+    for number, rule in enumerate(small.manifest.exits):
+        scores = exits.score(logits[:, number], temperature=rule.temperature)
+        assert np.allclose(scores, everything.exit_scores[:, number], atol=1e-6)
+
+
+def test_calibration_of_no_samples_sees_nothing(small: Bundle) -> None:
+    logits, features = EdgeEngine(small).exit_logits(samples(0))
+    assert logits.shape == (0, 2, 4)
+    assert features == []

@@ -216,6 +216,66 @@ def test_pools_of_any_shape(variant: str, seed: int, shape: Any, kernel: Any, st
 
 @each_variant
 @examples
+@given(seeds, shapes, st.integers(2, 5))
+def test_repeated_channels_of_any_shape(variant: str, seed: int, shape: Any, times: int) -> None:
+    write = PlanWriter(seed, shape, "float32")
+    x = write.repeat(0, times)
+    for _ in range(write.rng.integers(0, 2)):
+        x = write.pointwise(ops.RPRelu, (x,), "shift_in slope shift_out")
+    assert_same_bits(write.finish(x), variant, write.samples(2))
+
+
+@each_variant
+def test_repeated_channels_leave_nothing_of_an_earlier_map_behind_them(variant: str) -> None:
+    write = PlanWriter(0, (4, 4, 11), "float32")
+    large = write.conv("float", 0, 64, (1, 1), (1, 1), (0, 0))
+    write.steps[-1].params["bias"][:] = 1000.0
+    way = write.repeat(write.conv("float", large, 11, (1, 1), (1, 1), (0, 0)), 2)
+    y = write.conv("binary_float", write.binarize(way), 22, (1, 1), (1, 1), (0, 0))
+    assert_same_bits(write.finish(write.pointwise(ops.Add, (y, way))), variant, write.samples(2))
+
+
+@each_variant
+@examples
+@given(
+    seeds,
+    st.tuples(st.integers(1, 5), st.integers(1, 9), st.sampled_from([1, 15, 16, 31, 32, 33, 48, 64])),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from(["way first", "way last", "way twice", "way read twice", "way to the exit"]),
+    st.booleans(),
+    st.sampled_from([1, 2]),
+)
+def test_convolutions_with_a_way_around_that_repeats_channels(
+    variant: str, seed: int, shape: Any, times: int, order: str, turned: bool, cut_bits: int
+) -> None:
+    write = PlanWriter(seed, shape)
+    x, channels = write.normalize(), shape[2] * (times if times > 1 else 2)
+
+    def branch() -> int:
+        return write.conv("binary_float", write.binarize(x), channels, (1, 1), (1, 1), (0, 0))
+
+    def way() -> int:
+        return write.repeat(write.pool(ops.AvgPool, x, (1, 1), (1, 1)) if times > 1 else x, channels // shape[2])
+
+    if order == "way first":
+        around = way()
+        y = branch()
+    elif order == "way twice":
+        around, y = way(), way()
+    else:
+        y = branch()
+        around = way()
+    y = write.pointwise(ops.Add, (around, y) if turned else (y, around))
+    y = write.pointwise(ops.RPRelu, (y,), "shift_in slope shift_out")
+    if order == "way read twice":
+        y = write.pointwise(ops.Add, (y, around))
+    if order == "way to the exit":
+        y = around
+    assert_same_bits(write.finish(y, cut_bits), variant, write.samples(2))
+
+
+@each_variant
+@examples
 @given(seeds, shapes, st.lists(st.sampled_from(["relu", "rprelu", "add", "pool", "bits", "levels"]), max_size=6))
 def test_pointwise_operations_in_any_order(variant: str, seed: int, shape: Any, chain: list[str]) -> None:
     write = PlanWriter(seed, shape)

@@ -115,6 +115,35 @@ def test_scores_are_the_references_to_the_last_places(variant: str, score: Any) 
 
 
 @each_variant
+@pytest.mark.parametrize(("channels", "in_place"), [(32, True), (31, False)])
+def test_a_repetition_that_one_addition_reads_is_not_stored(variant: str, channels: int, in_place: bool) -> None:
+    def workspace_bytes(*, bent: bool) -> int:
+        write = PlanWriter(0, (16, 16, channels), "float32")
+        way = write.repeat(0, 2)
+        around = write.pointwise(ops.Relu, (way,)) if bent else way
+        y = write.conv("binary_float", write.binarize(0), 2 * channels, (1, 1), (1, 1), (0, 0))
+        plan = write.finish(write.pointwise(ops.Add, (y, around)))
+        size: int = native.Plan(variant, *encode_plan(plan)).workspace_bytes
+        return size
+
+    saved = workspace_bytes(bent=True) - workspace_bytes(bent=False)
+    assert (saved >= 16 * 16 * 2 * channels * 4) == in_place
+
+
+@each_variant
+def test_a_repetition_to_no_whole_multiple_is_refused(variant: str) -> None:
+    write = PlanWriter(0, (2, 2, 6), "float32")
+    write.repeat(0, 2)
+    plan = write.finish(1)
+    table, gains, params = encode_plan(plan)
+    channels = 4 + 5 * 1 + 3  # of buffer 1
+    assert table[channels] == 12
+    table[channels] = 13
+    with pytest.raises(ValueError, match="step 0 has tensors that do not fit"):
+        native.Plan(variant, table, gains, params)
+
+
+@each_variant
 def test_one_walker_serves_several_threads(variant: str) -> None:
     write = PlanWriter(3, (8, 8, 40))
     x = write.conv("binary_float", write.binarize(write.normalize()), 50, (3, 3), (1, 1), (1, 1))

@@ -95,6 +95,8 @@ def test_a_shipped_network_gives_the_bits_of_the_reference(emulated: Emulated, n
         kernels.test_convolutions_of_levels_of_any_shape,
         kernels.test_float_convolutions_of_any_shape,
         kernels.test_pools_of_any_shape,
+        kernels.test_repeated_channels_of_any_shape,
+        kernels.test_convolutions_with_a_way_around_that_repeats_channels,
         kernels.test_pointwise_operations_in_any_order,
         kernels.test_subnormal_numbers_are_kept,
         kernels.test_a_value_at_its_threshold_is_a_one,

@@ -222,6 +222,15 @@ def test_rprelu_shifts_bends_and_shifts_back() -> None:
     assert np.isnan(made[0, 2])
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_a_repeated_channel_is_the_channel_modulo_their_number(channels: int, times: int, seed: int) -> None:
+    x = numbers(np.random.default_rng(seed), 2, 3, 2, channels)
+    made = reference.repeat(x, times)
+    assert made.shape == (2, 3, 2, channels * times)
+    assert all(identical(made[..., c], x[..., c % channels]) for c in range(channels * times))
+
+
 def test_normalize_takes_bytes_and_floats() -> None:
     zero, scale = np.array([125.0], F32), np.array([1 / 64], F32)
     assert reference.normalize(np.array([[189]], np.uint8), zero, scale).tolist() == [[1.0]]

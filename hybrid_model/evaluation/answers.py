@@ -1,0 +1,112 @@
+"""What both halves of a network say of every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_model import exits
+from hybrid_model.bundle import Bundle
+from hybrid_model.cloud_half import CloudHalf
+from hybrid_model.data import Dataset
+from hybrid_model.runtime import EdgeEngine
+
+BATCH = 250
+
+
+class EvaluationError(ValueError):
+    """A bundle and a data set that do not belong together, or a bundle that lacks what a figure needs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What both halves say of every sample of a split.
+
+    exit_index (N,) int8, -1 = escalated; exit_class (N, E) at every exit, whoever left before; cloud_class (N,) as if
+    every sample had been escalated; exit_score (N, E) float64 at every exit where they were asked for, else None;
+    feature_bytes per sample; kernel: the edge engine's.
+    """
+
+    exit_index: NDArray[np.int8]
+    exit_class: NDArray[np.int32]
+    cloud_class: NDArray[np.int64]
+    exit_score: NDArray[np.float64] | None
+    feature_bytes: int
+    kernel: str
+
+    @property
+    def deepest_class(self) -> NDArray[np.int32]:
+        """The last exit's class (N,), as if none had left and none had been escalated."""
+        return self.exit_class[:, -1]
+
+    @property
+    def hybrid_class(self) -> NDArray[np.int64]:
+        """The final label's class (N,): the exit's where a sample left, else the cloud's."""
+        return self.class_if(self.exit_index)
+
+    def class_if(self, exit_index: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """The final label's class (N,) if samples left at `exit_index` (N,), -1 = escalated."""
+        at_exit = self.exit_class[np.arange(len(exit_index)), np.maximum(exit_index, 0)]
+        return np.where(exit_index >= 0, at_exit, self.cloud_class)
+
+
+def answers(
+    bundle: Bundle,
+    x: NDArray[Any],
+    *,
+    engine: EdgeEngine | None = None,
+    cloud: CloudHalf | None = None,
+    with_scores: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Answers:
+    """Runs x (N, H, W, C) through the edge engine and, whatever the exits say, through the cloud half too.
+
+    The engine decides who leaves where. `with_scores`: also the scores by which it would decide with other thresholds.
+    `advance` is called with the number of samples that are done.
+    """
+    engine, cloud = engine or EdgeEngine(bundle), cloud or CloudHalf(bundle)
+    parts: list[tuple[NDArray[Any], ...]] = []
+    for start in range(0, len(x), BATCH):
+        batch = x[start : start + BATCH]
+        said = engine.infer(batch, force_cut=True)
+        cloud_class, _ = cloud.infer([f for f in said.features if f is not None])
+        scores = _scores(bundle, engine, batch) if with_scores else np.empty((len(batch), 0))
+        parts.append((said.exit_index, said.exit_classes, cloud_class, scores))
+        advance(len(batch))
+    left, classes, in_cloud, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Answers(left, classes, in_cloud, scores if with_scores else None, bundle.manifest.cut.bytes, engine.kernel)
+
+
+def answers_on(
+    bundle: Bundle,
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    with_scores: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Answers:
+    """`answers` for a split of `dataset`.
+
+    Raises EvaluationError where the classes or the input's shape are not the data set's.
+    """
+    manifest, x = bundle.manifest, dataset.split(split).x
+    if tuple(manifest.classes) != dataset.classes or x.shape[1:] != tuple(manifest.input.shape):
+        raise EvaluationError(
+            f"bundle {manifest.name} takes {list(manifest.input.shape)} and knows {len(manifest.classes)} classes; "
+            f"{dataset.name} has {list(x.shape[1:])} and {len(dataset.classes)}: name the set it was trained on"
+        )
+    return answers(bundle, x, with_scores=with_scores, advance=advance)
+
+
+def _scores(bundle: Bundle, engine: EdgeEngine, batch: NDArray[Any]) -> NDArray[np.float64]:
+    """Scores (N, E) in the precision in which exits are decided; the engine reports them in a smaller one."""
+    logits, _ = engine.exit_logits(batch)
+    columns = [
+        exits.score(logits[:, number], kind=one.score, temperature=one.temperature)
+        for number, one in enumerate(bundle.manifest.exits)
+    ]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,185 @@
+"""The figures of a bundle on a split, at its working point."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_model import energy
+from hybrid_model.bundle import Bundle, Manifest
+from hybrid_model.data import Dataset
+from hybrid_model.evaluation.answers import Answers, answers_on
+from hybrid_model.evaluation.interval import Interval, paired_interval, wilson_interval
+from hybrid_model.evaluation.reduction import energy_reduction
+from hybrid_model.sample_size import mean_lossless_bytes, mean_sample_bytes
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Shares of right answers: as the pipeline answers, with the deepest exit alone, with the cloud half alone.
+
+    `full_precision_twin`: as the manifest has it; null where it was measured on other samples.
+    """
+
+    hybrid: float
+    edge: float
+    cloud: float
+    full_precision_twin: float | None
+
+
+@dataclass(frozen=True)
+class ExitErrorBound:
+    """`alpha`: no exit errs more often, with probability 1 - delta over the draw of the calibration split.
+
+    Both null where the working point is not among those that passed the test. `observed`: the greatest error rate of an
+    exit, among the samples of this split that left there; null where none left.
+    """
+
+    alpha: float | None
+    delta: float | None
+    observed: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `dewpoint evaluate` reports.
+
+    Reductions are `EnergyReduction`'s. Intervals are at 95 %, for independent samples. `accuracy_strict`: the hybrid's
+    without the samples whose pixels are not the publisher's own; null where there are none. `accuracy_over_twin`: how
+    much more often the hybrid is right than its full-precision twin, sample by sample; null where the manifest does not
+    say which samples the twin got right. `hard_sample_bytes`: mean
+    of the escalated samples by format. `sample_bytes_mean`: of all samples, as they travel to a baseline in the cloud.
+    `exit_error_rate`: per exit, among those who left there.
+    """
+
+    bundle: str
+    dataset: str
+    samples: int
+    exit_share: list[float]
+    edge_share: float
+    accuracy: Accuracy
+    accuracy_interval: dict[str, Interval | None]
+    accuracy_strict: float | None
+    samples_strict: int | None
+    accuracy_over_twin: float | None
+    accuracy_over_twin_interval: Interval | None
+    exit_error_rate: list[float | None]
+    exit_error_bound: ExitErrorBound
+    energy_reduction_mac: float
+    energy_reduction_mac_standard: float | None
+    energy_reduction_full: float | None
+    energy_reduction_full_standard: float | None
+    energy_reduction_full_at_sensor: float | None
+    energy_reduction_full_standard_at_sensor: float | None
+    radio: str
+    feature_bytes_mean: float
+    hard_sample_bytes: dict[str, float] | None
+    sample_bytes_mean: float
+    kernel: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def evaluate(
+    bundle: Bundle,
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    said: Answers | None = None,
+    radio: energy.Radio = energy.WIFI,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Evaluation:
+    """Figures of `bundle` (loaded with its cloud tensors) on a split of `dataset`.
+
+    `said`: the answers, where they are known already. `advance` is called with the number of samples that are done.
+    Raises EvaluationError where the classes or the input's shape are not the data set's.
+    """
+    manifest, part = bundle.manifest, dataset.split(split)
+    said = said or answers_on(bundle, dataset, split=split, advance=advance)
+    taken = [float((said.exit_index == number).mean()) for number in range(len(manifest.exits))]
+    right = said.hybrid_class == part.y
+    accuracy = Accuracy(
+        hybrid=float(right.mean()),
+        edge=float((said.deepest_class == part.y).mean()),
+        cloud=float((said.cloud_class == part.y).mean()),
+        full_precision_twin=twin_accuracy(manifest, dataset, split),
+    )
+    strict = np.delete(right, dataset.approx_test) if split == "test" and len(dataset.approx_test) else None
+    intervals = {name: _interval(share, len(right)) for name, share in asdict(accuracy).items()}
+    if strict is not None:
+        intervals["strict"] = wilson_interval(float(strict.mean()), len(strict))
+    sample_bytes = mean_lossless_bytes(part.x, dataset.kind)
+    reduced = energy_reduction(
+        manifest, taken, dataset_name=dataset.name, sample_bytes=sample_bytes, view=energy.full_view(radio)
+    )
+    errors = exit_error_rate(said, said.exit_index, part.y)
+    twin_right = _twin_right(manifest, dataset, split)
+    over_twin = None if twin_right is None else paired_interval(right, twin_right)
+    return Evaluation(
+        bundle=manifest.name,
+        dataset=dataset.name,
+        samples=len(part.y),
+        exit_share=taken,
+        edge_share=float((said.exit_index >= 0).mean()),
+        accuracy=accuracy,
+        accuracy_interval=intervals,
+        accuracy_strict=None if strict is None else float(strict.mean()),
+        samples_strict=None if strict is None else len(strict),
+        accuracy_over_twin=None if over_twin is None else over_twin[0],
+        accuracy_over_twin_interval=None if over_twin is None else over_twin[1],
+        exit_error_rate=errors,
+        exit_error_bound=_error_bound(manifest, errors),
+        **{f"energy_reduction_{name}": value for name, value in asdict(reduced).items()},
+        radio=radio.name,
+        feature_bytes_mean=float(said.feature_bytes),
+        hard_sample_bytes=mean_sample_bytes(part.x[said.exit_index < 0], dataset.kind),
+        sample_bytes_mean=sample_bytes,
+        kernel=said.kernel,
+    )
+
+
+def twin_accuracy(manifest: Manifest, dataset: Dataset, split: str) -> float | None:
+    """The full-precision twin's accuracy, if it was measured on the very samples of this split."""
+    twin = manifest.twin
+    if twin is None or twin.fingerprint is None or twin.fingerprint != dataset.fingerprint(split):
+        return None
+    return twin.accuracy
+
+
+def _twin_right(manifest: Manifest, dataset: Dataset, split: str) -> NDArray[np.bool_] | None:
+    """Which samples (N,) of the split the twin got right, where the manifest says it of these very samples."""
+    twin, count = manifest.twin, len(dataset.split(split).y)
+    if twin is None or twin.right is None or twin_accuracy(manifest, dataset, split) is None:
+        return None
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(twin.right), dtype=np.uint8))
+    return bits[:count].astype(np.bool_) if len(bits) >= count else None
+
+
+def exit_error_rate(
+    said: Answers, exit_index: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]
+) -> list[float | None]:
+    """Per exit the share of wrong answers among the samples that left there, if samples left at `exit_index` (N,)."""
+    wrong = said.class_if(exit_index) != labels
+    here = [exit_index == number for number in range(said.exit_class.shape[1])]
+    return [float(wrong[rows].mean()) if rows.any() else None for rows in here]
+
+
+def _interval(share: float | None, samples: int) -> Interval | None:
+    return None if share is None else wilson_interval(share, samples)
+
+
+def _error_bound(manifest: Manifest, errors: list[float | None]) -> ExitErrorBound:
+    found, told = [one for one in errors if one is not None], manifest.calibration
+    holds = told if told is not None and told.guaranteed else None
+    return ExitErrorBound(
+        alpha=holds.alpha if holds else None,
+        delta=holds.delta if holds else None,
+        observed=max(found, default=None),
+    )

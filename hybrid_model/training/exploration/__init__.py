@@ -1,0 +1,16 @@
+"""Design-space exploration: many variants of a recipe, trained and measured, and which of them nothing else beats."""
+
+from hybrid_model.training.exploration.curve import WorkingPoint
+from hybrid_model.training.exploration.front import pareto_front
+from hybrid_model.training.exploration.space import ExplorationError, Space, load_space, space_names
+from hybrid_model.training.exploration.study import Exploration
+
+__all__ = [
+    "Exploration",
+    "ExplorationError",
+    "Space",
+    "WorkingPoint",
+    "load_space",
+    "pareto_front",
+    "space_names",
+]
