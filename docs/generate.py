@@ -1,4 +1,4 @@
-"""Writes the generated half of docs/settings.md and docs/metrics.md from the code.
+"""Writes the generated half of docs/settings.md, metrics.md and results.md from the code and from measured figures.
 
 python -m docs.generate            # writes what is stale
 python -m docs.generate --check    # writes nothing; exit status 1 if a page is stale
@@ -15,6 +15,7 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 from docs.queries import QUERIES
+from docs.results_tables import results_tables
 from services.metrics import CloudMetrics, EdgeMetrics
 from services.settings import Settings
 
@@ -129,7 +130,11 @@ def metric_name(collector: MetricWrapperBase) -> str:
     return f"{collector._name}{ending}"
 
 
-GENERATED: dict[str, Callable[[], str]] = {"settings.md": settings_tables, "metrics.md": metrics_tables}
+GENERATED: dict[str, Callable[[], str]] = {
+    "settings.md": settings_tables,
+    "metrics.md": metrics_tables,
+    "results.md": results_tables,
+}
 
 
 def page_with(path: Path, generated: str) -> str:
@@ -149,7 +154,7 @@ def stale_pages() -> dict[Path, str]:
 
 def main() -> int:
     """Write or check the pages."""
-    parser = argparse.ArgumentParser(description="Writes docs/settings.md and docs/metrics.md from the code.")
+    parser = argparse.ArgumentParser(description="Writes the generated half of the pages.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if a page is stale")
     only_check = parser.parse_args().check
     stale = stale_pages()

@@ -56,21 +56,29 @@ def rotations(count: int, sigma_deg: float, generator: torch.Generator) -> Tenso
     axis = F.normalize(torch.randn(count, 3, generator=generator), dim=1)
     angle = torch.deg2rad(sigma_deg * torch.randn(count, 1, 1, generator=generator))
     cross = torch.linalg.cross(torch.eye(3).expand(count, 3, 3), axis.unsqueeze(1).expand(count, 3, 3))
-    return torch.eye(3) + angle.sin() * cross + (1.0 - angle.cos()) * (cross @ cross)
+    turn: Tensor = torch.eye(3) + angle.sin() * cross + (1.0 - angle.cos()) * (cross @ cross)
+    return turn
 
 
-def inertial(batch: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
-    """`sensor`, and before it the sensor turned by some 15 degrees: nobody wears a phone quite like another.
+def rotate(batch: Tensor, sigma_deg: float, generator: torch.Generator) -> Tensor:
+    """Every sample's sensor turned by a rotation of its own, see `rotations`.
 
-    The channels are triples (x, y, z) of one frame, (N, H, W, 3 K): all turn together, gravity with them (Um et al.
-    2017, "Data augmentation of wearable sensor data", arXiv 1706.00527). Raises ValueError for other channels.
+    Channels are triples (x, y, z) in one frame, (N, H, W, 3 K) float: all turn together, gravity with them. Raises
+    ValueError for other channels.
     """
     n, h, w, c = batch.shape
     if c % 3:
-        raise ValueError(f"augmentation inertial turns triples of channels x, y, z; {c} channels are no such triples")
-    turn = rotations(n, 15.0, generator).to(batch.device)
-    turned = torch.einsum("nij,nhwkj->nhwki", turn, batch.reshape(n, h, w, c // 3, 3))
-    return sensor(turned.reshape(batch.shape), fill, generator)
+        raise ValueError(f"rotation takes triples of channels x, y, z, not {c} channels; use augmentation sensor")
+    turn = rotations(n, sigma_deg, generator).to(batch.device)
+    return torch.einsum("nij,nhwkj->nhwki", turn, batch.reshape(n, h, w, c // 3, 3)).reshape(batch.shape)
+
+
+def inertial(batch: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
+    """Inertial windows: the sensor turned by some 15 degrees (1 sigma), then `sensor`.
+
+    Nobody wears a phone quite like another (Um et al. 2017, arXiv 1706.00527, section 3).
+    """
+    return sensor(rotate(batch, 15.0, generator), fill, generator)
 
 
 def none(batch: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:

@@ -38,6 +38,13 @@ ARCHITECTURES = {
     ),
     "digits": digits_net(widths=(20, 33)),
     "sensor": sensor_net(stem_channels=8, edge_widths=((16, 1), (24, 2)), cloud_widths=(16,)),
+    "sensor, a long stem of stride 4, repeated channels": sensor_net(
+        stem_channels=8, stem_kernel=9, stem_stride=4, edge_widths=((8, 1), (16, 2)), shortcut="repeat"
+    ),
+    "2-bit sensor": sensor_net(
+        stem_channels=8, edge_bits=2, edge_widths=((8, 1), (16, 2)), shortcut="repeat", cut_bits=2
+    ),
+    "4-bit sensor": sensor_net(stem_channels=8, edge_bits=4, edge_widths=((16, 1), (24, 2)), cloud_widths=(16,)),
 }
 
 

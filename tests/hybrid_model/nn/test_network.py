@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from hybrid_model.nn import Architecture, HybridNetwork
-from hybrid_model.nn.backbones import FAMILIES, resnet, wide_edge
+from hybrid_model.nn.backbones import FAMILIES, resnet, sensor_net, wide_edge
 from hybrid_model.nn.summary import layer_table
 
 
@@ -60,6 +60,14 @@ def test_a_way_around_that_repeats_channels_has_no_multiply_accumulates(bits):
     rows = [r for r in layer_table(HybridNetwork(wide)) if r["name"].startswith("edge.")]
     assert {r["name"].split(".")[2] for r in rows} == ({"conv"} if bits == 1 else {"conv1", "conv2"})
     assert {(r["weight_bits"], r["activation_bits"]) for r in rows} == {(bits, bits)}
+
+
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_a_sensor_networks_edge_convolutions_have_its_edge_bits(bits):
+    rows = layer_table(HybridNetwork(sensor_net(edge_bits=bits, edge_widths=((32, 1), (64, 2)), shortcut="repeat")))
+    edge = [r for r in rows if r["name"].startswith("edge.")]
+    assert len(edge) == 3
+    assert {(r["weight_bits"], r["activation_bits"]) for r in edge} == {(bits, bits)}
 
 
 def test_the_twin_is_the_same_network_in_full_precision():
