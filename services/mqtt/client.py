@@ -13,9 +13,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from services.mqtt.messages import Message
-from services.settings import MqttSettings, SettingsError, TlsSettings, read_secret
+from services.secret_files import read_secret
+from services.settings import MqttSettings
+from services.tls import make_context
 
-__all__ = ["FIVE", "THREE", "BufferedSocket", "make_client"]
+__all__ = ["FIVE", "THREE", "BufferedSocket", "last_error", "make_client"]
 
 _BUFFER_BYTES = 1 << 16
 FIVE = MQTTProtocolVersion.MQTTv5
@@ -40,7 +42,8 @@ def make_client(
         password = None if settings.password_file is None else read_secret(settings.password_file)
         client.username_pw_set(settings.username, password)
     if settings.tls.enabled:
-        client.tls_set_context(_tls_context(settings.tls))
+        client.tls_context = make_context(settings.tls, section="mqtt")
+        client.tls_set_context(client.tls_context)
     if will is not None:
         client.will_set(will.topic, will.payload, will.qos, will.retain)
     client.on_socket_open = _no_delay
@@ -61,31 +64,66 @@ def make_client(
 class _BufferedClient(Client):
     """paho reads a packet in at least three small pieces, each a system call; this one reads what there is at once.
 
-    `_create_socket` is no public interface: where paho stops calling it, only the speed is lost.
+    `_create_socket` and `_ssl_wrap_socket` are no public interface: where paho stops calling them, speed is lost, and
+    why a server refuses.
     """
 
+    tls_context: ssl.SSLContext | None = None
+    last_socket: BufferedSocket | None = None
+
     def _create_socket(self) -> Any:
-        return BufferedSocket(super()._create_socket())
+        self.last_socket = None
+        self.last_socket = BufferedSocket(super()._create_socket())
+        return self.last_socket
+
+    def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
+        """What paho does, but for the socket, which paho leaves open where the handshake fails."""
+        assert self.tls_context is not None
+        wrapped = self.tls_context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        try:
+            wrapped.settimeout(self.connect_timeout)
+            wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
 
 
 class BufferedSocket:
-    """A non-blocking socket whose `recv` is served from a buffer; all else is the socket's own."""
+    """A non-blocking socket whose `recv` is served from a buffer; all else is the socket's own.
+
+    While it is `paused`, nothing seems to have come. paho reads as many packets at a time as it awaits
+    acknowledgements, and asks nobody in between whether there is room for them.
+    """
 
     def __init__(self, sock: Any) -> None:
+        self.paused = False
         self._sock = sock
         self._buffer = b""
         self._at = 0
+        self.error: OSError | None = None
 
     def recv(self, size: int) -> bytes:
         """At most `size` bytes; b"" at the end of the connection. Raises as the socket does where there is nothing."""
+        if self.paused:
+            raise BlockingIOError
         if self._at >= len(self._buffer):
             if size >= _BUFFER_BYTES:
-                received: bytes = self._sock.recv(size)
-                return received
-            self._buffer, self._at = self._sock.recv(_BUFFER_BYTES), 0
+                return self._receive(size)
+            self._buffer, self._at = self._receive(_BUFFER_BYTES), 0
         taken = self._buffer[self._at : self._at + size]
         self._at += len(taken)
         return taken
+
+    def _receive(self, size: int) -> bytes:
+        try:
+            received: bytes = self._sock.recv(size)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError as error:
+            self.error = error  # paho tells of none; a server refuses a certificate only after the handshake
+            raise
+        return received
 
     def pending(self) -> int:
         """Bytes that wait where no selector sees them: in the buffer, and within TLS."""
@@ -101,6 +139,12 @@ class BufferedSocket:
         return getattr(self._sock, name)
 
 
+def last_error(client: Client) -> OSError | None:
+    """What ended a client's last connection, where it was an error of the socket's."""
+    last = client.last_socket if isinstance(client, _BufferedClient) else None
+    return None if last is None else last.error
+
+
 def _no_delay(client: Client, data: object, sock: Any) -> None:
     with contextlib.suppress(OSError, AttributeError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -108,15 +152,3 @@ def _no_delay(client: Client, data: object, sock: Any) -> None:
 
 def _nothing(client: Client, data: object, sock: Any) -> None:
     """What is to be written is asked for by `want_write()`."""
-
-
-def _tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as error:
-        files = [str(path) for path in (settings.ca_file, settings.cert_file, settings.key_file) if path is not None]
-        raise SettingsError(f"mqtt.tls: {', '.join(files)}: {error.strerror or error}") from None
-    return context

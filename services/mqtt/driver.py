@@ -23,7 +23,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from services.logs import get_logger
-from services.mqtt.client import FIVE, THREE, make_client
+from services.mqtt import refusals
+from services.mqtt.client import FIVE, THREE, BufferedSocket, last_error, make_client
 from services.mqtt.messages import Delivery, Filter, Message
 from services.mqtt.publishes import Publish, PublishQueue
 from services.mqtt.waiting import READ, WRITE, Waiter
@@ -132,7 +133,7 @@ class Driver:
         try:
             self._client.reconnect()
         except (OSError, ValueError) as error:
-            self._refused(str(getattr(error, "strerror", None) or error), for_good=False)
+            self._refused(refusals.failed(self._settings, error), for_good=False)
             self._hang_up()
 
     def _backoff_s(self) -> float:
@@ -157,7 +158,8 @@ class Driver:
         client = self._client
         sock: Any = client.socket()
         # Until a connection is usable its handshake must be read, whatever comes with it.
-        reading = self._session.may_read is None or not self.usable.is_set() or self._session.may_read()
+        reading = self._may_read()
+        _pause(sock, not reading)
         pending = reading and _pending(sock)
         self._waiter.about_to_sleep()
         events = (READ if reading else 0) | (WRITE if client.want_write() else 0)
@@ -172,6 +174,9 @@ class Driver:
             self._attempt_deadline = None
             self._refused("no answer", for_good=False)
             self._hang_up()
+
+    def _may_read(self) -> bool:
+        return self._session.may_read is None or not self.usable.is_set() or self._session.may_read()
 
     def _work_is_due(self) -> bool:
         if self._stopping:
@@ -220,6 +225,7 @@ class Driver:
         """Close the socket from our side; paho notices when it reads."""
         sock: Any = self._client.socket()
         if sock is not None:
+            _pause(sock, False)
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             with contextlib.suppress(Exception):
@@ -247,7 +253,7 @@ class Driver:
         self._attempt_deadline = None
         if reason.is_failure:
             if not (reason.value == _UNSUPPORTED_VERSION and self._other_protocol()):
-                self._refused(str(reason), for_good=True)
+                self._refused(refusals.refused(self._settings, reason), for_good=True)
             return
         self._attempts, self.refusal = 0, None
         self.generation += 1
@@ -290,7 +296,7 @@ class Driver:
         if self._attempt_deadline is not None:  # closed on our CONNECT without a word: perhaps it was the version
             at_once = self.generation == 0 and self._attempts == 1 and self._other_protocol()
             if not at_once:
-                self._refused("closed the connection without an answer", for_good=False)
+                self._refused(refusals.closed(self._settings, last_error(client)), for_good=False)
         elif self.open_generation is not None and not self._stopping:
             self._log.warning("mqtt_connection_lost", reason=str(reason))
         self._closed()
@@ -351,6 +357,8 @@ class Driver:
         if message.qos:
             self._unacknowledged[message.mid] = delivery
         self._session.on_message(delivery)
+        if not self._may_read():
+            _pause(client.socket(), True)
 
     def _published(
         self, client: Client, data: object, packet_id: int, reason: ReasonCode, properties: Properties | None
@@ -384,6 +392,12 @@ class Driver:
 def _pending(sock: Any) -> bool:
     """Whether bytes wait inside a TLS socket, where no selector sees them."""
     return hasattr(sock, "pending") and sock.pending() > 0
+
+
+def _pause(sock: Any, paused: bool) -> None:
+    """Let a buffered socket give nothing, or again what it has; without the buffer more is read at a time."""
+    if isinstance(sock, BufferedSocket):
+        sock.paused = paused
 
 
 def _retire(client: Client) -> None:

@@ -130,12 +130,26 @@ def test_images_are_of_a_stated_version(compose):
             assert re.search(r":v?\d+\.\d+", service["image"]), f"{name}: {service['image']}"
 
 
-def test_our_containers_run_without_privileges(compose):
-    for name in OURS:
-        service = compose["services"][name]
-        assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
-        assert "no-new-privileges:true" in service["security_opt"]
+def test_every_container_runs_without_privileges(compose):
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "devices", "pid", "network_mode", "ipc"} & service.keys(), name
+        assert not any("docker.sock" in mount for mount in service.get("volumes", [])), name
+
+
+def test_no_container_runs_as_root(compose):
+    for name, service in compose["services"].items():
+        image = Dockerfile.of(compose, name)
+        users = [rest for instruction, rest in image.last_stage if instruction == "USER"] if image else []
+        user = str(service.get("user", users[-1] if users else "root"))
+        assert user.partition(":")[0] not in ("root", "0"), name
+
+
+def test_what_is_writable_is_a_volume_or_in_memory(compose):
+    for name, service in compose["services"].items():
+        assert service["tmpfs"] == ["/tmp"], name
 
 
 def environment(compose: dict[str, Any], service: str) -> dict[str, str]:

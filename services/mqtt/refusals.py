@@ -1,0 +1,50 @@
+"""Why a broker lets us not in, in words that say what to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from paho.mqtt.reasoncodes import ReasonCode
+
+from services import tls
+from services.settings import MqttSettings
+
+__all__ = ["closed", "failed", "refused"]
+
+_BAD_CREDENTIALS: Final = (134, 135)
+
+
+def failed(settings: MqttSettings, error: BaseException) -> str:
+    """No connection came about."""
+    told = tls.explain(error, section="mqtt", host=settings.host, ca_file=settings.tls.ca_file)
+    if told is None and settings.tls.enabled and isinstance(error, ConnectionResetError):
+        return f"{_reason(error)}: the port may not speak TLS; name the encrypted one in mqtt.port"
+    return told or _reason(error)
+
+
+def closed(settings: MqttSettings, error: BaseException | None) -> str:
+    """The broker ended the connection instead of answering; `error`: what the socket told last."""
+    told = failed(settings, error) if error is not None and settings.tls.enabled else None
+    if told is not None:
+        return told
+    if not settings.tls.enabled:
+        remedy = tls.NOT_TLS.format(section="mqtt")
+    elif settings.tls.cert_file is None:
+        remedy = "if it asks for a client certificate, name ours in mqtt.tls.cert_file and key_file"
+    else:
+        remedy = "its log says why"
+    return f"closed the connection without an answer: {remedy}"
+
+
+def refused(settings: MqttSettings, reason: ReasonCode) -> str:
+    """The broker answered no."""
+    if reason.value not in _BAD_CREDENTIALS:
+        return str(reason)
+    remedy = "mqtt.username and mqtt.password_file must be those that it knows"
+    if settings.username is None:
+        remedy = "it wants a name; set mqtt.username and mqtt.password_file"
+    return f"{reason}: {remedy}"
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error)

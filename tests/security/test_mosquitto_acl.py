@@ -1,0 +1,418 @@
+"""The shipped Mosquitto configuration and ACLs, in a real broker: what each may do, and what it tries in vain.
+
+An MQTT 3.1.1 broker drops a publish that is not allowed and acknowledges it all the same; so what counts is what a
+subscriber with all rights sees. With MQTT 5 the broker says why.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from services.mqtt import Filter, Message, MqttError, MqttLink
+from services.servers import MosquittoBroker, free_port
+from services.settings import MqttSettings
+from tests.conftest import require_server
+from tests.deploy.conftest import DEPLOY
+from tests.security.certificates import HOST, Authority
+from tests.security.servers import Door, Mosquitto, encrypted, password_file, tls_lines
+
+WAIT_S = 20.0
+NOT_AUTHORIZED = 135
+DEVICES = ("camera-1", "camera-2", "edge-1")  # one of them has the name of a worker
+WORKERS = ("edge-1", "edge-2", "operator", "consumer", "gateway", "witness", "camera-3")
+WITNESS = "\nuser witness\ntopic readwrite #\n"
+
+
+def password(user: str) -> str:
+    return f"{user}'s password"
+
+
+class Deployed(MosquittoBroker):
+    """Mosquitto with deploy/mosquitto/secure.conf; `port` is the devices' door, `workers_port` the other."""
+
+    def __init__(self, folder: Path, authority: Authority) -> None:
+        super().__init__(folder)
+        self.workers_port = free_port()
+        self.authority = authority
+        self._shows = authority.sign(HOST)
+
+    def _command(self) -> list[str]:
+        places = {"/mosquitto/secrets/server.pem": self._shows.cert, "/mosquitto/secrets/server.key": self._shows.key}
+        for role, users in (("devices", DEVICES), ("workers", WORKERS)):
+            folder = self.folder / role
+            folder.mkdir(exist_ok=True)
+            places[f"/mosquitto/secrets/{role}.passwords"] = password_file(folder, {u: password(u) for u in users})
+            rules = (DEPLOY / "mosquitto" / f"{role}.acl").read_text() + (WITNESS if role == "workers" else "")
+            (folder / "acl").write_text(rules)
+            (folder / "acl").chmod(0o600)
+            places[f"/mosquitto/config/{role}.acl"] = folder / "acl"
+        text = (DEPLOY / "mosquitto" / "secure.conf").read_text()
+        for place, path in places.items():
+            assert place in text
+            text = text.replace(place, str(path))
+        text = text.replace("/mosquitto/data/", f"{self._data_folder}/")
+        text = text.replace("listener 8883", f"listener {self.port} {HOST}")
+        text = text.replace("listener 8884", f"listener {self.workers_port} {HOST}")
+        assert not re.search(r"^[^#]*/mosquitto/", text, flags=re.M)
+        (self.folder / "mosquitto.conf").write_text(text + ("\nuser root\n" if os.geteuid() == 0 else ""))
+        return [str(self.executable), "-c", str(self.folder / "mosquitto.conf")]
+
+    def _probe(self, connection: Any) -> bool:
+        body = b"\x00\x04MQTT\x04\x02\x00\x0a\x00\x05probe"
+        with encrypted(connection, Door(self.authority, self._shows)) as speaking:
+            speaking.sendall(bytes([0x10, len(body)]) + body)
+            return bool(speaking.recv(4)[:1] == b"\x20")
+
+
+@pytest.fixture(scope="module")
+def broker(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with require_server(lambda: Deployed(tmp_path_factory.mktemp("broker"), authority)) as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Who:
+    """Somebody with an account, and the door they come in by."""
+
+    user: str
+    door: str = "workers"
+
+
+@dataclass
+class Heard:
+    topic: str
+    payload: bytes
+
+
+class Party:
+    """A plain client, without any of our code; `reasons` are MQTT 5's answers to its publishes."""
+
+    def __init__(
+        self, broker: Deployed, who: Who, *, protocol: int = paho.MQTTv5, client_id: str | None = None
+    ) -> None:
+        self.heard: list[Heard] = []
+        self.reasons: dict[int, int] = {}
+        self.granted: list[int] | None = None
+        self.refused: int | None = None
+        self._news = threading.Condition()
+        self._connected = False
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id or uuid.uuid4().hex, protocol=protocol)
+        self.client.username_pw_set(who.user, password(who.user))
+        self.client.tls_set(ca_certs=str(broker.authority.ca_file))
+        self.client.on_connect, self.client.on_message = self._on_connect, self._on_message
+        self.client.on_publish, self.client.on_subscribe = self._on_publish, self._on_subscribe
+        self.client.connect(HOST, broker.port if who.door == "devices" else broker.workers_port)
+        self.client.loop_start()
+        self.wait(lambda: self._connected or self.refused is not None)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        """Publish at QoS 1 and wait for the answer: its reason (always 0 in MQTT 3.1.1)."""
+        info = self.client.publish(topic, payload, qos=1, retain=retain)
+        self.wait(lambda: info.mid in self.reasons)
+        return self.reasons[info.mid]
+
+    def subscribe(self, topic: str) -> None:
+        self.granted = None
+        self.client.subscribe(topic, qos=1)
+        self.wait(lambda: self.granted is not None)
+
+    def hears(self, payload: bytes) -> bool:
+        return any(one.payload == payload for one in self.heard)
+
+    def wait(self, condition: Any) -> None:
+        with self._news:
+            assert self._news.wait_for(condition, WAIT_S)
+
+    def leave(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._connected, self.refused = not reason.is_failure, reason.value if reason.is_failure else None
+        self._tell()
+
+    def _on_message(self, client: Any, data: Any, message: Any) -> None:
+        self.heard.append(Heard(message.topic, bytes(message.payload)))
+        self._tell()
+
+    def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, properties: Any) -> None:
+        self.reasons[mid] = reason.value
+        self._tell()
+
+    def _on_subscribe(self, client: Any, data: Any, mid: int, reasons: Any, properties: Any) -> None:
+        self.granted = [reason.value for reason in reasons]
+        self._tell()
+
+
+@pytest.fixture(scope="module")
+def witness(broker: Deployed) -> Iterator[Party]:
+    """Sees everything."""
+    party = Party(broker, Who("witness"))
+    party.subscribe("dewpoint/#")
+    yield party
+    party.leave()
+
+
+@pytest.fixture(params=[paho.MQTTv5, paho.MQTTv311], ids=["mqtt-5", "mqtt-3.1.1"])
+def protocol(request: pytest.FixtureRequest) -> int:
+    found: int = request.param
+    return found
+
+
+def is_passed_on(broker: Deployed, witness: Party, who: Who, topic: str, protocol: int) -> bool:
+    """Whether a publish reaches somebody: all that was published before the witness' own word has come by then."""
+    payload, word = uuid.uuid4().bytes, uuid.uuid4().bytes
+    party = Party(broker, who, protocol=protocol)
+    reason = party.publish(topic, payload)
+    party.leave()
+    witness.publish("dewpoint/word", word)
+    witness.wait(lambda: witness.hears(word))
+    passed = witness.hears(payload)
+    if protocol == paho.MQTTv5:
+        assert (reason == NOT_AUTHORIZED) == (not passed)
+    return passed
+
+
+CAMERA = Who("camera-1", "devices")
+NAMESAKE = Who("edge-1", "devices")
+EDGE, OPERATOR, CONSUMER, GATEWAY, UNLISTED = map(Who, ("edge-1", "operator", "consumer", "gateway", "camera-3"))
+
+
+@pytest.mark.parametrize(
+    ("who", "topic"),
+    [
+        (CAMERA, "in/camera-1"),
+        (EDGE, "label/camera-1"),
+        (EDGE, "status/edge-1"),
+        (OPERATOR, "control"),
+        (GATEWAY, "in/camera-7"),
+    ],
+    ids=str,
+)
+def test_what_is_theirs_to_say_is_passed_on(broker, witness, protocol, who, topic):
+    assert is_passed_on(broker, witness, who, f"dewpoint/site/{topic}", protocol)
+
+
+@pytest.mark.parametrize(
+    ("who", "topic"),
+    [
+        (CAMERA, "site/in/camera-2"),
+        (CAMERA, "site/in/camera-1/x"),
+        (CAMERA, "elsewhere/in/camera-1"),
+        (CAMERA, "site/label/camera-1"),
+        (CAMERA, "site/status/edge-1"),
+        (CAMERA, "site/control"),
+        (NAMESAKE, "site/label/camera-1"),
+        (NAMESAKE, "site/status/edge-1"),
+        (EDGE, "site/in/camera-1"),
+        (EDGE, "site/status/edge-2"),
+        (EDGE, "site/control"),
+        (OPERATOR, "site/label/camera-1"),
+        (OPERATOR, "site/in/camera-1"),
+        (CONSUMER, "site/label/camera-1"),
+        (CONSUMER, "site/control"),
+        (CONSUMER, "site/in/consumer"),
+        (GATEWAY, "site/label/camera-1"),
+        (UNLISTED, "site/in/camera-3"),
+    ],
+    ids=str,
+)
+def test_what_is_not_reaches_nobody(broker, witness, protocol, who, topic):
+    assert not is_passed_on(broker, witness, who, f"dewpoint/{topic}", protocol)
+
+
+@pytest.mark.parametrize(
+    ("who", "subscribed", "published"),
+    [
+        (EDGE, "dewpoint/site/in/+", "dewpoint/site/in/camera-1"),
+        (EDGE, "dewpoint/site/control", "dewpoint/site/control"),
+        (OPERATOR, "dewpoint/site/status/#", "dewpoint/site/status/edge-1"),
+        (CONSUMER, "dewpoint/site/label/#", "dewpoint/site/label/camera-1"),
+        (CONSUMER, "dewpoint/site/status/+", "dewpoint/site/status/edge-1"),
+        (CAMERA, "dewpoint/site/label/camera-1", "dewpoint/site/label/camera-1"),
+    ],
+    ids=str,
+)
+def test_what_is_theirs_to_hear_reaches_them(broker, witness, who, subscribed, published):
+    party = Party(broker, who)
+    party.subscribe(subscribed)
+    payload = uuid.uuid4().bytes
+    witness.publish(published, payload)
+    party.wait(lambda: party.hears(payload))
+    party.leave()
+
+
+@pytest.mark.parametrize(
+    ("who", "subscribed", "published", "own"),
+    [
+        (CAMERA, "dewpoint/#", "dewpoint/site/label/camera-2", "dewpoint/site/label/camera-1"),
+        (CAMERA, "#", "dewpoint/site/in/camera-2", "dewpoint/site/label/camera-1"),
+        (CAMERA, "dewpoint/site/#", "dewpoint/site/control", "dewpoint/site/label/camera-1"),
+        (CONSUMER, "dewpoint/#", "dewpoint/site/in/camera-1", "dewpoint/site/label/camera-1"),
+        (CONSUMER, "dewpoint/#", "dewpoint/site/control", "dewpoint/site/label/camera-1"),
+        (OPERATOR, "dewpoint/#", "dewpoint/site/in/camera-1", "dewpoint/site/control"),
+        (EDGE, "dewpoint/#", "dewpoint/site/label/camera-1", "dewpoint/site/in/camera-1"),
+    ],
+    ids=str,
+)
+def test_a_wide_filter_brings_no_more_than_what_is_theirs(broker, witness, protocol, who, subscribed, published, own):
+    party = Party(broker, who, protocol=protocol)
+    party.subscribe(subscribed)
+    secret, word = uuid.uuid4().bytes, uuid.uuid4().bytes
+    witness.publish(published, secret)
+    witness.publish(own, word)
+    party.wait(lambda: party.hears(word))
+    assert not party.hears(secret)
+    party.leave()
+
+
+@pytest.mark.parametrize(
+    "who", [Who("camera-1", "workers"), Who("operator", "devices"), Who("nobody", "workers")], ids=str
+)
+def test_an_account_opens_one_door_only(broker, who):
+    party = Party(broker, who)
+    assert party.refused is not None
+    party.client.loop_stop()
+
+
+def test_a_device_cannot_take_a_workers_session_by_its_client_id(broker, wait_for, tmp_path):
+    lost = threading.Event()
+    with link(broker, "edge-1", tmp_path, client_id="dewpoint-site-edge-1", on_close=lost.set) as edge:
+        intruder = Party(broker, CAMERA, client_id="dewpoint-site-edge-1")
+        assert intruder.publish("dewpoint/site/in/camera-1", b"sample") in (0, 16)
+        assert edge.connected
+        assert not lost.is_set()
+        intruder.leave()
+
+
+def test_a_devices_will_is_bound_by_its_rights_too(broker, witness):
+    client = paho.Client(CallbackAPIVersion.VERSION2, "x", protocol=paho.MQTTv5)
+    client.username_pw_set("camera-1", password("camera-1"))
+    client.tls_set(ca_certs=str(broker.authority.ca_file))
+    client.will_set("dewpoint/site/status/edge-1", b"forged will", qos=1)
+    connected = threading.Event()
+    client.on_connect = lambda *_: connected.set()
+    client.connect(HOST, broker.port, properties=_forgotten())
+    client.loop_start()
+    assert connected.wait(WAIT_S)
+    gone = threading.Event()
+    client.on_disconnect = lambda *_: gone.set()
+    client.disconnect(reasoncode=_with_will())
+    assert gone.wait(WAIT_S)
+    client.loop_stop()
+    word = uuid.uuid4().bytes
+    witness.publish("dewpoint/word", word)
+    witness.wait(lambda: witness.hears(word))
+    assert not witness.hears(b"forged will")
+
+
+def test_our_edges_connection_works_under_its_rights(broker, witness, tmp_path, wait_for):
+    received: list[bytes] = []
+    status = Message("dewpoint/site/status/edge-1", b"online", retain=True)
+    will = Message("dewpoint/site/status/edge-1", b"offline", retain=True)
+    filters = [Filter("dewpoint/site/in/+")]
+    with link(
+        broker,
+        "edge-1",
+        tmp_path,
+        client_id="dewpoint-site-edge-1",
+        filters=filters,
+        on_message=lambda delivery: received.append(delivery.payload),
+        birth=status,
+        will=will,
+    ) as edge:
+        sample, label = uuid.uuid4().bytes, uuid.uuid4().bytes
+        device = Party(broker, CAMERA)
+        assert device.publish("dewpoint/site/in/camera-1", sample) == 0
+        wait_for(lambda: sample in received, "the sample", timeout_s=WAIT_S)
+        told: list[bool] = []
+        edge.publish("dewpoint/site/label/camera-1", label, on_done=told.append)
+        wait_for(lambda: told == [True], "the label is taken", timeout_s=WAIT_S)
+        witness.wait(lambda: witness.hears(label) and witness.hears(b"online"))
+        device.leave()
+
+
+def test_a_refused_publish_is_told_where_the_broker_tells(broker, tmp_path, wait_for):
+    told: list[bool] = []
+    with link(broker, "consumer", tmp_path, client_id="c") as connected:
+        connected.publish("dewpoint/site/control", b"x", on_done=told.append)
+        wait_for(lambda: told == [False], "the refusal", timeout_s=WAIT_S)
+
+
+def test_a_wrong_password_is_refused_with_a_remedy(broker, tmp_path):
+    with pytest.raises(MqttError, match=r"mqtt\.username and mqtt\.password_file") as caught:
+        link(broker, "edge-1", tmp_path, secret="a guess", client_id="c").start()
+    assert "a guess" not in str(caught.value)
+
+
+def test_nobody_gets_in_without_a_name(broker):
+    settings = MqttSettings(host=HOST, port=broker.workers_port, tls=_tls(broker), connect_timeout_s=WAIT_S)
+    with pytest.raises(MqttError, match=r"set mqtt\.username and mqtt\.password_file"):
+        MqttLink(settings, client_id="c", persistent=False).start()
+
+
+def test_a_certificates_common_name_may_stand_for_the_account(authority, tmp_path, wait_for):
+    """As docs/security.md says: no passwords, and the same rules."""
+    lines = tls_lines(Door(authority, authority.sign(HOST), mutual=True))
+    rules = tmp_path / "acl"
+    rules.write_text((DEPLOY / "mosquitto" / "devices.acl").read_text())
+    rules.chmod(0o600)
+    lines += ["allow_anonymous false", "use_identity_as_username true", f"acl_file {rules}"]
+    door = Door(authority, authority.sign(HOST), mutual=True)
+    with require_server(lambda: Mosquitto(tmp_path / "broker", lines, door)) as server:
+        shows = authority.sign("camera-1", common_name="camera-1")
+        tls = {"enabled": True, "ca_file": authority.ca_file, "cert_file": shows.cert, "key_file": shows.key}
+        settings = MqttSettings(host=HOST, port=server.port, tls=tls, connect_timeout_s=WAIT_S)
+        told: list[bool] = []
+        with MqttLink(settings, client_id="camera-1", persistent=False) as camera:
+            camera.publish("dewpoint/site/in/camera-1", b"sample", on_done=told.append)
+            camera.publish("dewpoint/site/in/camera-2", b"sample", on_done=told.append)
+            wait_for(lambda: len(told) == 2, "both answers", timeout_s=WAIT_S)
+    assert told == [True, False]
+
+
+def link(broker: Deployed, user: str, folder: Path, *, secret: str | None = None, **more: Any) -> MqttLink:
+    """Our own connection, under an account of the workers'."""
+    path = folder / "password"
+    path.write_text(secret or password(user))
+    path.chmod(0o600)
+    settings = MqttSettings(
+        host=HOST,
+        port=broker.workers_port,
+        username=user,
+        password_file=path,
+        tls=_tls(broker),
+        connect_timeout_s=WAIT_S,
+    )
+    return MqttLink(settings, **more)
+
+
+def _tls(broker: Deployed) -> Any:
+    return {"enabled": True, "ca_file": broker.authority.ca_file}
+
+
+def _forgotten() -> Properties:
+    return Properties(PacketTypes.CONNECT)
+
+
+def _with_will() -> Any:
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    return ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message")
