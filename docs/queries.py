@@ -45,6 +45,9 @@ QUERIES = {
     "dewpoint_publishes_in_flight": "max_over_time(dewpoint_publishes_in_flight[5m])",
     "dewpoint_journal_rows": 'sum(dewpoint_journal_rows{state="waiting"})',
     "dewpoint_journal_done_evicted_total": "increase(dewpoint_journal_done_evicted_total[1d]) > 0",
+    "dewpoint_journal_bytes": "max_over_time(dewpoint_journal_bytes[1h])",
+    "dewpoint_storage_failing": "dewpoint_storage_failing == 1",
+    "dewpoint_lone_runs_total": "increase(dewpoint_lone_runs_total[1h]) > 0",
     "dewpoint_replies_received_total": "sum by (outcome) (rate(dewpoint_replies_received_total[1m]))",
     "dewpoint_mqtt_connected": "dewpoint_mqtt_connected == 0",
     "dewpoint_mqtt_connections_total": "increase(dewpoint_mqtt_connections_total[1h])",
@@ -62,7 +65,9 @@ QUERIES = {
     "dewpoint_cloud_answers_lost_total": "sum(increase(dewpoint_cloud_answers_lost_total[1h]))",
     "dewpoint_cloud_redelivered_total": "sum(increase(dewpoint_cloud_redelivered_total[1h]))",
     "dewpoint_cloud_dead_lettered_total": "sum by (reason) (increase(dewpoint_cloud_dead_lettered_total[1h]))",
+    "dewpoint_cloud_dead_letters_forgotten_total": "increase(dewpoint_cloud_dead_letters_forgotten_total[1d]) > 0",
     "dewpoint_cloud_drops_total": "sum by (reason) (rate(dewpoint_cloud_drops_total[5m]))",
+    "dewpoint_cloud_locked_total": "sum(rate(dewpoint_cloud_locked_total[5m]))",
     "dewpoint_cloud_leases_renewed_total": "sum(rate(dewpoint_cloud_leases_renewed_total[1m]))",
     "dewpoint_cloud_wait_seconds": (
         "histogram_quantile(0.99, sum by (le) (rate(dewpoint_cloud_wait_seconds_bucket[1m])))"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +19,12 @@ from rich.text import Text
 from hybrid_model import bundle as bundle_file
 from hybrid_model.bundle import BundleError
 from services import settings as settings_file
+from services.feature_keys import FeatureKeys
 from services.feature_stream import StreamFull, StreamUnavailable
 from services.feature_stream.link import RedisLink
 from services.mqtt import MqttError, MqttLink
-from services.settings import Settings, SettingsError
+from services.secret_files import open_to_others
+from services.settings import MqttSettings, RedisSettings, Settings, SettingsError, TlsSettings
 
 State = Literal["good", "note", "wrong"]
 
@@ -58,6 +61,8 @@ def examine(config: Path | None) -> list[Finding]:
         _cloud_half,
         _broker,
         _redis,
+        _plain,
+        _secrets,
         _spool,
         _clock,
     )
@@ -122,9 +127,9 @@ def _cloud_half(loaded: Settings) -> Iterator[Finding]:
 
 
 def _broker(loaded: Settings) -> Iterator[Finding]:
-    link = MqttLink(loaded.mqtt, client_id=f"dewpoint-doctor-{os.getpid()}", persistent=False)
     began = time.monotonic()
     try:
+        link = MqttLink(loaded.mqtt, client_id=f"dewpoint-doctor-{os.getpid()}", persistent=False)
         link.start()
     except (MqttError, SettingsError, OSError) as error:
         remedy = "start the broker, or mend [mqtt] host, port, username, password_file, tls"
@@ -133,6 +138,9 @@ def _broker(loaded: Settings) -> Iterator[Finding]:
     took_ms = (time.monotonic() - began) * 1000
     link.stop()
     yield Finding("MQTT broker", "good", f"{link.address}, MQTT {link.protocol}, connected in {took_ms:.0f} ms")
+    if _lets_anyone_in(loaded.mqtt):
+        detail = f"{link.address} lets anyone in: whoever reaches it may speak for any device"
+        yield Finding("MQTT access", "note", detail, "allow_anonymous false, accounts and an ACL: docs/security.md")
 
 
 def _redis(loaded: Settings) -> Iterator[Finding]:
@@ -144,6 +152,9 @@ def _redis(loaded: Settings) -> Iterator[Finding]:
         remedy = "start Redis, or mend [redis] host, port, username, password_file, tls"
         yield Finding("Redis", "wrong", str(error), remedy)
         return
+    if _answers_anyone(loaded.redis):
+        detail = f"{link.address} lets anyone in: whoever reaches it may read features and answer samples"
+        yield Finding("Redis access", "note", detail, "users and an ACL file: docs/security.md")
     skew_s = time.time() - (float(seconds) + float(microseconds) / 1e6)
     link.close()
     if info is None:
@@ -173,6 +184,81 @@ def _redis_settings(address: str, info: dict[str, Any]) -> Iterator[Finding]:
     if not int(info.get("aof_enabled", 0)):
         detail = "no append-only file: hard samples under way are computed again after a crash"
         yield Finding("Redis file", "note", detail, "set appendonly yes, if Redis shall keep them itself")
+
+
+def _lets_anyone_in(chosen: MqttSettings) -> bool:
+    """Whether the broker takes a connection without name and certificate."""
+    nobody = {"username": None, "password_file": None, "tls": _without_certificate(chosen.tls)}
+    stranger = MqttLink(
+        chosen.model_copy(update=nobody), client_id=f"dewpoint-doctor-{os.getpid()}-nobody", persistent=False
+    )
+    try:
+        stranger.start()
+    except (MqttError, OSError):
+        return False
+    stranger.stop()
+    return True
+
+
+def _answers_anyone(chosen: RedisSettings) -> bool:
+    """Whether Redis answers without name and certificate."""
+    nobody = {"username": None, "password_file": None, "tls": _without_certificate(chosen.tls)}
+    stranger = RedisLink(chosen.model_copy(update=nobody))
+    try:
+        stranger.ping()
+    except (StreamUnavailable, StreamFull):
+        return False
+    finally:
+        stranger.close()
+    return True
+
+
+def _without_certificate(chosen: TlsSettings) -> TlsSettings:
+    return chosen.model_copy(update={"cert_file": None, "key_file": None})
+
+
+def _plain(loaded: Settings) -> Iterator[Finding]:
+    """What travels over a network as it is, for anyone on the way to read and alter."""
+    for name, chosen in (("mqtt", loaded.mqtt), ("redis", loaded.redis)):
+        if not chosen.tls.enabled and not _is_loopback(chosen.host):
+            secret = "; the password too" if chosen.password_file is not None else ""
+            detail = f"{chosen.host}:{chosen.port} is spoken to in plain text{secret}"
+            yield Finding(f"{name}.tls", "note", detail, f"set {name}.tls.enabled: docs/security.md")
+    if loaded.metrics.port and not _is_loopback(loaded.metrics.host):
+        detail = f"{loaded.metrics.host}:{loaded.metrics.port} shows device names to whoever reaches it"
+        yield Finding("metrics", "note", detail, "metrics.host = 127.0.0.1, or a network that only Prometheus reaches")
+
+
+def _secrets(loaded: Settings) -> Iterator[Finding]:
+    files = {
+        "mqtt.password_file": loaded.mqtt.password_file,
+        "mqtt.tls.key_file": loaded.mqtt.tls.key_file,
+        "redis.password_file": loaded.redis.password_file,
+        "redis.tls.key_file": loaded.redis.tls.key_file,
+        "edge.features_key_file": loaded.edge.features_key_file,
+        "cloud.features_key_file": loaded.cloud.features_key_file,
+    }
+    for setting, path in files.items():
+        mode = None if path is None else open_to_others(path)
+        if mode is not None:
+            detail = f"{path} has mode {mode}: every account of this machine may use it"
+            yield Finding(setting, "note", detail, f"chmod o= {path}")
+    for setting in ("edge.features_key_file", "cloud.features_key_file"):
+        path = files[setting]
+        if path is not None:
+            try:
+                keys = FeatureKeys(path, setting=setting)
+            except SettingsError as error:
+                yield Finding(setting, "wrong", str(error), "mend the file: docs/security.md")
+            else:
+                yield Finding(setting, "good", f"{len(keys.ids)} keys, {keys.ids[0]} encrypts")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _spool(loaded: Settings) -> Iterator[Finding]:

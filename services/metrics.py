@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -26,9 +26,12 @@ from prometheus_client.process_collector import ProcessCollector
 
 from services.settings import MetricsSettings
 
-__all__ = ["OTHER_DEVICE", "CloudMetrics", "DeviceNames", "EdgeMetrics", "MetricsFailed", "MetricsServer"]
+__all__ = ["OTHER_DEVICE", "Check", "CloudMetrics", "DeviceNames", "EdgeMetrics", "MetricsFailed", "MetricsServer"]
 
 OTHER_DEVICE = "other"
+
+#: Whether all is well, or what is not: nothing named means well.
+Check = Callable[[], bool | Sequence[str]]
 
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _WORK_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -119,6 +122,13 @@ class EdgeMetrics(_Metrics):
         self.journal_done_evicted = counter(
             "journal_done_evicted", "Finished rows forgotten before their time, for want of space."
         )
+        self.journal_bytes = gauge("journal_bytes", "Size of the journal's files that is in use.")
+        self.storage_failing = gauge(
+            "storage_failing", "Whether the journal cannot be written, and samples are held back (1), or can (0)."
+        )
+        self.lone_runs = counter(
+            "lone_runs", "Messages run alone, because they were in hand when the worker's process ended uncleanly."
+        )
         self.replies_received = counter(
             "replies_received", "Replies read, by outcome: finalised, late, unknown, failed, malformed.", "outcome"
         )
@@ -139,15 +149,28 @@ class CloudMetrics(_Metrics):
         self.batch_size = histogram("cloud_batch_size", "Samples computed together in the cloud.", buckets=_BATCH)
         self.batch_s = histogram("cloud_batch_seconds", "Duration of one forward pass in the cloud.", buckets=_WORK_S)
         self.entries_read = counter("cloud_entries_read", "Escalations read from the stream, by network.", "network")
-        self.answered = counter("cloud_answered", "Escalations answered, by network and outcome.", "network", "outcome")
+        self.answered = counter(
+            "cloud_answered",
+            "Escalations answered, by network and outcome: label, error, unconfirmed (the connection broke while the"
+            " answer was sent, and its entry was gone afterwards).",
+            "network",
+            "outcome",
+        )
         self.answers_lost = counter(
-            "cloud_answers_lost", "Answers not sent because the entry had gone to another worker."
+            "cloud_answers_lost", "Answers not sent because the entry had gone to another worker, or Redis had lost it."
         )
         self.redelivered = counter("cloud_redelivered", "Escalations taken over after a lease ran out.")
         self.dead_lettered = counter(
             "cloud_dead_lettered", "Escalations moved to the dead letters, by reason.", "reason"
         )
+        self.dead_letters_forgotten = counter(
+            "cloud_dead_letters_forgotten", "Dead letters removed because there were too many, the oldest first."
+        )
         self.drops = counter("cloud_drops", "Entries that could not be decoded or answered, by reason.", "reason")
+        self.locked = counter(
+            "cloud_locked",
+            "Entries passed over because this worker lacks the key that their features are encrypted under.",
+        )
         self.leases_renewed = counter("cloud_leases_renewed", "Leases renewed while a batch was running.")
         self.wait_s = histogram(
             "cloud_wait_seconds", "From an escalation's entry into the stream to its answer.", buckets=_LATENCY_S
@@ -194,7 +217,7 @@ class MetricsServer:
     Args:
         settings: Where to listen.
         registry: What to show.
-        ready: Whether the worker is ready; asked at each `/readyz`.
+        ready: What keeps the worker from its work now, a phrase each, or whether it is ready; asked at each `/readyz`.
         healthy: Whether the worker works at all; asked at each `/healthz`.
     """
 
@@ -203,8 +226,8 @@ class MetricsServer:
         settings: MetricsSettings,
         registry: CollectorRegistry,
         *,
-        ready: Callable[[], bool] = lambda: True,
-        healthy: Callable[[], bool] = lambda: True,
+        ready: Check = lambda: True,
+        healthy: Check = lambda: True,
     ) -> None:
         self._settings = settings
         self._handler = _handler(registry, {"/readyz": ready, "/healthz": healthy})
@@ -252,7 +275,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 16
 
 
-def _handler(registry: CollectorRegistry, checks: dict[str, Callable[[], bool]]) -> type[BaseHTTPRequestHandler]:
+def _handler(registry: CollectorRegistry, checks: dict[str, Check]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10.0  # a client that says nothing holds its thread no longer
 
@@ -262,8 +285,10 @@ def _handler(registry: CollectorRegistry, checks: dict[str, Callable[[], bool]])
                 encode, content_type = choose_encoder(self.headers.get("Accept", ""))
                 self._answer(200, content_type, encode(registry))
             elif path in checks:
-                passed = checks[path]()
-                self._answer(200 if passed else 503, "application/json", json.dumps({"ok": passed}).encode())
+                found = checks[path]()
+                passed, reasons = (found, []) if isinstance(found, bool) else (not found, list(found))
+                body = json.dumps({"ok": passed, "reasons": reasons})
+                self._answer(200 if passed else 503, "application/json", body.encode())
             else:
                 self._answer(404, "text/plain; charset=utf-8", b"/metrics, /healthz, /readyz\n")
 

@@ -33,7 +33,6 @@ __all__ = [
     "TlsSettings",
     "WindowSettings",
     "load",
-    "read_secret",
 ]
 
 CONFIG_VARIABLE = "DEWPOINT_CONFIG"
@@ -103,6 +102,11 @@ class RedisSettings(_Section):
     tls: TlsSettings = Field(default_factory=TlsSettings, description="Encryption.")
     timeout_s: float = Field(2.0, gt=0, le=60, description="Bound of every call.")
     partitions: int = Field(1, ge=1, le=1024, description="Streams over which a network's devices are spread.")
+    replies_kept_s: float = Field(
+        7 * 86400.0,
+        ge=60,
+        description="How long the replies and streams of a silent edge are kept; one that returns later asks anew.",
+    )
 
 
 class WindowSettings(_Section):
@@ -194,19 +198,38 @@ class EdgeSettings(_Section):
     queue_length_max: int = Field(
         100_000, ge=1, description="Entries in the feature stream above which hard samples keep the edge's label."
     )
+    queue_age_max_s: float | None = Field(
+        None, gt=0, description="Age of the feature stream's oldest entry above which they do; any age if unset."
+    )
+    queue_bytes_max: int = Field(
+        256 << 20, ge=1 << 16, description="Memory of the feature stream above which they do; below Redis' `maxmemory`."
+    )
+    resend_per_s: float = Field(
+        200.0, gt=0, description="Hard samples that are sent again in a second, after Redis or its data were lost."
+    )
     waiting_max: int = Field(
-        200_000, ge=1, description="Hard samples that may await the cloud; beyond, they keep the edge's label."
+        200_000, ge=1, description="Hard samples that may await the cloud; beyond, the surest keep the edge's label."
     )
     dedupe_window_s: float = Field(
         86400.0, gt=0, description="Connected time for which finished samples are remembered."
     )
     journal_bytes_max: int = Field(
-        512 << 20, ge=1 << 20, description="Size of the journal above which finished samples are forgotten early."
+        512 << 20,
+        ge=4 << 20,
+        description="Size of the journal's files. Finished samples are forgotten early to keep it; hard samples that "
+        "await the cloud may take half of it, beyond, the surest keep the edge's label.",
     )
     durability: Literal["process", "power"] = Field(
         "process", description="What a committed sample survives: the process's end, or the loss of power too (slower)."
     )
+    batch_timeout_s: float = Field(60.0, gt=0, description="A batch that takes longer ends the worker's process.")
+    max_deliveries: int = Field(
+        3, ge=1, description="Lone attempts after which a message that ends the worker each time is rejected."
+    )
     drain_s: float = Field(10.0, gt=0, description="At shutdown, how long the batch in hand may take.")
+    features_key_file: Path | None = Field(
+        None, description="File of keys; features are encrypted under the first. Needs the extra `encryption`."
+    )
 
 
 class CloudSettings(_Section):
@@ -224,6 +247,19 @@ class CloudSettings(_Section):
     lease_s: float = Field(30.0, gt=0, description="Entries that a worker leaves idle for this long go to another.")
     batch_timeout_s: float = Field(60.0, gt=0, description="A batch that takes longer ends its worker.")
     max_deliveries: int = Field(3, ge=1, description="Lone attempts after which an entry is a dead letter.")
+    dead_letters_max: int = Field(
+        10_000, ge=1, description="Dead letters of a stream above which the oldest are forgotten."
+    )
+    features_key_file: Path | None = Field(
+        None, description="File of keys; features encrypted under any of them are read. Needs the extra `encryption`."
+    )
+    encrypted_only: bool = Field(False, description="Refuse features that are not encrypted: they are dead letters.")
+
+    @model_validator(mode="after")
+    def _keys_for_encrypted(self) -> Self:
+        if self.encrypted_only and self.features_key_file is None:
+            raise ValueError("encrypted_only needs features_key_file")
+        return self
 
 
 class MetricsSettings(_Section):
@@ -296,17 +332,6 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         raise SettingsError(_one_line(error, path)) from None
     except SourceRefused as error:
         raise SettingsError(f"settings in the environment: {error}") from None
-
-
-def read_secret(path: Path) -> str:
-    """The secret in a file, without the line's end. Raises SettingsError."""
-    try:
-        secret = path.read_text().strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"secret file {path}: {_reason(error)}") from None
-    if not secret:
-        raise SettingsError(f"secret file {path} is empty")
-    return secret
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hybrid_model.bundle import BundleError
 from hybrid_model.bundle.file import SHIPPED
 from services import logs, settings
 from services.cloud.networks import Forward, Networks, check_device, load_cloud_half
+from services.cloud.watchdog import Watchdog
 from services.cloud.worker import CloudWorker
 from services.feature_stream import CloudFeatures, StreamUnavailable
 from services.metrics import CloudMetrics, MetricsFailed, MetricsServer
@@ -82,6 +83,7 @@ def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None
         consumer=f"{chosen.worker or socket.gethostname()}-{uuid.uuid4().hex[:12]}",
         lease_s=chosen.lease_s,
         max_deliveries=chosen.max_deliveries,
+        dead_letters_max=chosen.dead_letters_max,
     )
     networks = Networks(
         chosen.bundles or [SHIPPED],
@@ -92,15 +94,19 @@ def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None
         check_device(chosen.device)
     metrics = CloudMetrics()
     metrics.info.info({"worker": features.consumer, "device": chosen.device})
-    worker = CloudWorker(chosen, features, networks, metrics, on_hang=_exit_at_once)
+    worker = CloudWorker(chosen, features, networks, metrics, on_hang=_exit_at_once, watchdog=Watchdog())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
-    with MetricsServer(loaded.metrics, metrics.registry, ready=lambda: worker.ready):
+    server = MetricsServer(loaded.metrics, metrics.registry, ready=lambda: worker.ready, healthy=lambda: worker.healthy)
+    with server:
         worker.run()
 
 
 def _exit_at_once() -> NoReturn:
-    """End although a thread computes without end; a supervisor starts the worker again."""
+    """End although a thread computes without end; a supervisor starts the worker again.
+
+    Where that thread lets no other run, the watchdog ends the process instead, with status 1.
+    """
     sys.stderr.flush()
     os._exit(HANG_STATUS)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from hybrid_model.cut import CutError
 from services.cloud.networks import Network
+from services.feature_keys import FeatureKeys, KeyUnknown
 from services.feature_stream import Answer, Delivery
 from services.messages import Escalation, EscalationHead, MessageError, Reply, decode_head
 
-__all__ = ["Broken", "Job", "Unreadable", "error_answer", "halves", "infer", "read_job"]
+__all__ = ["Broken", "Job", "Locked", "Unreadable", "error_answer", "halves", "infer", "read_job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class Locked:
+    """A delivery that this worker lacks the key for; another may have it."""
+
+    delivery: Delivery
+    escalation: Escalation
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
     """Jobs that broke a run together. `hopeless`: their features are at fault, and no further run can help."""
 
@@ -47,8 +56,10 @@ class Broken:
     hopeless: bool = False
 
 
-def read_job(delivery: Delivery, network: Network) -> Job | Unreadable:
-    """Decode an escalation and check that it is one for this network."""
+def read_job(
+    delivery: Delivery, network: Network, keys: FeatureKeys | None = None, *, encrypted_only: bool = False
+) -> Job | Locked | Unreadable:
+    """Decode an escalation, decrypt its features and check that it is one for this network."""
     try:
         if delivery.payload is None:
             raise MessageError("missing_field", "m")
@@ -58,6 +69,17 @@ def read_job(delivery: Delivery, network: Network) -> Job | Unreadable:
     if escalation.b != network.network_id:
         detail = f"{escalation.b} in the stream of {network.network_id}"
         return Unreadable(delivery, "wrong_network", detail, escalation)
+    if encrypted_only and escalation.key is None:
+        return Unreadable(delivery, "not_encrypted", "plain features are refused here", escalation)
+    if escalation.key is not None:
+        if keys is None:
+            return Locked(delivery, escalation)
+        try:
+            escalation = keys.decrypt(escalation)
+        except KeyUnknown:
+            return Locked(delivery, escalation)
+        except MessageError as error:
+            return Unreadable(delivery, error.reason, error.detail, escalation)
     if len(escalation.features) != network.features_bytes:
         detail = f"{len(escalation.features)} bytes instead of {network.features_bytes}"
         return Unreadable(delivery, "wrong_features", detail, escalation)

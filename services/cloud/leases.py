@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from services.cloud.watchdog import Watchdog
 from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamUnavailable
 from services.logs import get_logger
 
@@ -23,6 +24,7 @@ class LeaseKeeper:
         batch_timeout_s: The longest that one forward may take. Longer ones end the process, and the renewals with it.
         on_renewed: Called with the number of leases that were renewed.
         on_hang: Called when a forward outlasts `batch_timeout_s`; it does not return.
+        watchdog: Ends the process where even `on_hang` cannot be called, because the forward keeps Python's lock.
     """
 
     def __init__(
@@ -32,16 +34,23 @@ class LeaseKeeper:
         batch_timeout_s: float,
         on_renewed: Callable[[int], None],
         on_hang: Callable[[], None],
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._features = features
         self._batch_timeout_s = batch_timeout_s
         self._on_renewed = on_renewed
         self._on_hang = on_hang
+        self._watchdog = watchdog
         self._held: dict[str, Delivery] = {}
         self._forward_ends_at: float | None = None
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether leases are kept, and no forward hangs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread."""
@@ -73,9 +82,13 @@ class LeaseKeeper:
         with self._changed:
             self._forward_ends_at = time.monotonic() + self._batch_timeout_s
             self._changed.notify()
+        if self._watchdog is not None:
+            self._watchdog.arm(self._batch_timeout_s)
         try:
             yield
         finally:
+            if self._watchdog is not None:
+                self._watchdog.disarm()
             with self._changed:
                 self._forward_ends_at = None
 
@@ -105,6 +118,9 @@ class LeaseKeeper:
             lost = self._features.renew(held)
         except (StreamUnavailable, StreamFull) as error:
             _log.warning("leases_not_renewed", leases=len(held), error=str(error))
+            return
+        except Exception:  # whatever it is, the next turn may renew them, and the bound of a forward must hold
+            _log.exception("leases_not_renewed", leases=len(held))
             return
         self._on_renewed(len(held) - len(lost))
         if lost:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from services.cloud.batch import Broken, Job, Unreadable, error_answer, halves, infer, read_job
+from services.cloud.batch import Broken, Job, Locked, Unreadable, error_answer, halves, infer, read_job
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network
-from services.feature_stream import Answer, CloudFeatures, Delivery, StreamFull, StreamUnavailable
+from services.feature_keys import FeatureKeys
+from services.feature_stream import Answer, CloudFeatures, Delivery, Missed, StreamFull, StreamUnavailable
 from services.logs import Occasionally, get_logger
 from services.messages import Escalation, EscalationHead
 from services.metrics import CloudMetrics
@@ -33,13 +34,27 @@ class BatchRunner:
     """
 
     def __init__(
-        self, features: CloudFeatures, keeper: LeaseKeeper, metrics: CloudMetrics, stopping: threading.Event
+        self,
+        features: CloudFeatures,
+        keeper: LeaseKeeper,
+        metrics: CloudMetrics,
+        stopping: threading.Event,
+        keys: FeatureKeys | None = None,
+        *,
+        encrypted_only: bool = False,
     ) -> None:
         self._features = features
         self._keeper = keeper
         self._metrics = metrics
         self._stopping = stopping
+        self._keys, self._encrypted_only = keys, encrypted_only
+        self._locked_out = False
         self._logged = Occasionally()
+
+    @property
+    def locked_out(self) -> bool:
+        """Whether keys were lacking for what came since the last answer."""
+        return self._locked_out
 
     def run(self, network: Network, deliveries: Iterable[Delivery]) -> None:
         """Run entries that nobody had before, together. A sample that breaks the batch takes no neighbour along."""
@@ -74,9 +89,8 @@ class BatchRunner:
             self._run_counted(network, broken.jobs[0])
 
     def _run_counted(self, network: Network, job: Job) -> None:
-        running = self._insist(lambda: self._features.begin_lone_run(job.delivery))
-        if running is None:
-            self._metrics.answers_lost.inc()
+        running, _ = self._insist(lambda: self._features.begin_lone_run(job.delivery))
+        if running is None:  # the lease is lost: its new holder runs it
             return
         job = Job(running, job.escalation)
         broken = self._forward(network, [job])
@@ -95,12 +109,22 @@ class BatchRunner:
         return broken
 
     def _send(self, network: Network, answers: Sequence[Answer]) -> None:
-        ages_s = self._insist(lambda: self._features.answer(answers))
-        sent = [age_s for age_s in ages_s if age_s is not None]
-        for age_s in sent:
-            self._metrics.wait_s.observe(age_s)
-        self._metrics.answered.labels(network=network.network_id, outcome="label").inc(len(sent))
-        self._metrics.answers_lost.inc(len(ages_s) - len(sent))
+        outcomes, repeated = self._insist(lambda: self._features.answer(answers))
+        sent = 0
+        for outcome in outcomes:
+            if isinstance(outcome, Missed):
+                self._missed(outcome, network.network_id, repeated=repeated)
+            else:
+                sent += 1
+                self._metrics.wait_s.observe(outcome)
+        self._metrics.answered.labels(network=network.network_id, outcome="label").inc(sent)
+        self._locked_out = self._locked_out and not sent
+
+    def _missed(self, missed: Missed, network_id: str, *, repeated: bool) -> None:
+        if missed is Missed.GONE and repeated:
+            self._metrics.answered.labels(network=network_id, outcome="unconfirmed").inc()
+        else:
+            self._metrics.answers_lost.inc()
 
     def _failed(self, job: Job, broken: Broken) -> None:
         delivery = job.delivery
@@ -114,11 +138,24 @@ class BatchRunner:
             self._log("run_failed", delivery, job.escalation, run=len(delivery.history), error=broken.error)
 
     def _readable(self, network: Network, delivery: Delivery) -> Job | None:
-        job = read_job(delivery, network)
+        job = read_job(delivery, network, self._keys, encrypted_only=self._encrypted_only)
         if isinstance(job, Job):
             return job
-        self._drop(job)
+        if isinstance(job, Locked):
+            self._pass_over(job)
+        else:
+            self._drop(job)
         return None
+
+    def _pass_over(self, locked: Locked) -> None:
+        """Leave an entry to a worker that has its key: nothing is wrong with it, so nothing is counted against it."""
+        self._locked_out = True
+        self._metrics.locked.inc()
+        delivery, escalation = locked.delivery, locked.escalation
+        if delivery.redelivered:
+            self._insist(lambda: self._features.uncount(delivery))
+        remedy = f"add the key {str(escalation.key)[:64]} to cloud.features_key_file of every cloud worker"
+        self._log("features_key_missing", delivery, escalation, edge=escalation.worker, remedy=remedy)
 
     def _drop(self, unreadable: Unreadable) -> None:
         self._metrics.drops.labels(reason=unreadable.reason).inc()
@@ -127,27 +164,34 @@ class BatchRunner:
 
     def _bury(self, delivery: Delivery, reason: str, error: str, head: Escalation | EscalationHead | None) -> None:
         answer = error_answer(delivery, head, error) if head is not None else None
-        if not self._insist(lambda: self._features.dead_letter(delivery, error, answer=answer)):
-            self._metrics.answers_lost.inc()
+        burial, repeated = self._insist(lambda: self._features.dead_letter(delivery, error, answer=answer))
+        if burial.missed is not None:
+            self._missed(burial.missed, delivery.stream.network_id, repeated=repeated)
             return
         self._metrics.dead_lettered.labels(reason=reason).inc()
+        self._metrics.dead_letters_forgotten.inc(burial.forgotten)
         if answer is not None:
             self._metrics.answered.labels(network=delivery.stream.network_id, outcome="error").inc()
         self._log("dead_lettered", delivery, head, reason=reason, error=error)
 
-    def _insist(self, call: Callable[[], T]) -> T:
-        """Repeat a call that may be repeated, for as long as our leases can stand without renewal."""
+    def _insist(self, call: Callable[[], T]) -> tuple[T, bool]:
+        """Repeat a call that may be repeated, for as long as our leases can stand without renewal.
+
+        Returns what it returns, and whether it was repeated: then an earlier one may have done its work.
+        """
         began = time.monotonic()
         pause_s, longest_s = _RETRY_PAUSE_S
+        repeated = False
         while True:
             try:
-                return call()
+                return call(), repeated
             except (StreamUnavailable, StreamFull):
                 patience_s = self._features.lease_s
                 if self._stopping.is_set():
                     patience_s = min(patience_s, _DRAIN_PATIENCE_S)
                 if time.monotonic() + pause_s - began > patience_s:
                     raise
+            repeated = True
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(longest_s, pause_s * 2)
 

@@ -12,6 +12,8 @@ from contextlib import ExitStack, suppress
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Networks
 from services.cloud.runner import BatchRunner
+from services.cloud.watchdog import Watchdog
+from services.feature_keys import FeatureKeys
 from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamUnavailable
 from services.logs import get_logger
 from services.metrics import CloudMetrics
@@ -41,6 +43,10 @@ class CloudWorker:
         networks: The bundles.
         metrics: What is counted.
         on_hang: Called from another thread when a forward outlasts `batch_timeout_s`; it ends the process.
+        watchdog: Ends the process where that thread cannot run.
+
+    Raises:
+        SettingsError: the file of feature keys is not as it must be.
     """
 
     def __init__(
@@ -51,25 +57,41 @@ class CloudWorker:
         metrics: CloudMetrics,
         *,
         on_hang: Callable[[], None],
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._settings = settings
         self._features = features
         self._networks = networks
         self._metrics = metrics
         self._keeper = LeaseKeeper(
-            features, batch_timeout_s=settings.batch_timeout_s, on_renewed=metrics.leases_renewed.inc, on_hang=on_hang
+            features,
+            batch_timeout_s=settings.batch_timeout_s,
+            on_renewed=metrics.leases_renewed.inc,
+            on_hang=on_hang,
+            watchdog=watchdog,
         )
         self._stopping = threading.Event()
-        self._runner = BatchRunner(features, self._keeper, metrics, self._stopping)
+        path = settings.features_key_file
+        keys = None if path is None else FeatureKeys(path, setting="cloud.features_key_file")
+        self._runner = BatchRunner(
+            features, self._keeper, metrics, self._stopping, keys, encrypted_only=settings.encrypted_only
+        )
         self._reachable = False
         self._backoff_s = _BACKOFF_S[0]
-        self._refresh_at = self._claim_at = self._sweep_at = time.monotonic()
+        self._refresh_at = self._claim_at = self._mend_at = self._sweep_at = time.monotonic()
         self._unknown: set[str] = set()
+        self._shown: set[str] = set()
 
     @property
     def ready(self) -> bool:
-        """Whether Redis answered the last call."""
-        return self._reachable
+        """Whether entries are taken and answered: the worker runs, Redis answered the last call, no key is lacking."""
+        at_work = self.healthy and not self._stopping.is_set()
+        return at_work and self._features.reachable and not self._runner.locked_out
+
+    @property
+    def healthy(self) -> bool:
+        """Whether leases are kept, and no forward outlasts its bound."""
+        return self._keeper.alive
 
     def stop(self) -> None:
         """Let `run` return once the batch in hand is answered. May be called from a signal handler."""
@@ -167,8 +189,14 @@ class CloudWorker:
                     remedy="an edge uses a network that no bundle here has; add its file to cloud.bundles",
                 )
         self._show_queues()
+        if now >= self._mend_at:
+            self._features.mend_leases()
+            self._mend_at = now + self._settings.lease_s
         if now >= self._sweep_at:
             self._features.retire(silent_s=self._silent_s)
+            self._features.sweep_notes()
+            for stream in self._features.forget_silent():
+                _log.info("serving_no_more", stream=stream.name)
             self._sweep_at = now + _SWEEP_S
         self._refresh_at = time.monotonic() + _REFRESH_S
 
@@ -180,6 +208,10 @@ class CloudWorker:
             self._metrics.queue_oldest_age_s.labels(network=network_id).set(queue.oldest_age_s)
             dead_letters = self._features.dead_letters(network_id)
             self._metrics.dead_letters.labels(network=network_id).set(dead_letters)
+        for network_id in self._shown - network_ids:
+            for gauge in (self._metrics.queue_depth, self._metrics.queue_oldest_age_s, self._metrics.dead_letters):
+                gauge.remove(network_id)
+        self._shown = network_ids
         self._metrics.networks.set(len(network_ids))
 
     @property

@@ -20,13 +20,13 @@ def edge_file(folder: Path, servers: Servers, *, bundle: Path, dataset: Dataset,
     if dataset.kind == "sensor":
         takes |= {"kind": "sensor", "window": {"length": int(dataset.test.x.shape[2]), "hop": dataset.hop}}
     edge = {"bundle": str(bundle), "worker": EDGE_WORKER, "spool": str(folder / "spool"), "inputs": [takes]}
-    return _write(folder / "edge.toml", {**_common(servers, metrics_port), "edge": edge})
+    return write(folder / "edge.toml", {**_common(servers, metrics_port), "edge": edge})
 
 
 def cloud_file(folder: Path, servers: Servers, *, name: str, bundle: Path, metrics_port: int, lease_s: float) -> Path:
     """Write a cloud worker's settings. One torch thread each: the workers share one machine."""
     cloud = {"bundles": [str(bundle)], "worker": name, "threads": 1, "lease_s": lease_s}
-    return _write(folder / f"{name}.toml", {**_common(servers, metrics_port), "cloud": cloud})
+    return write(folder / f"{name}.toml", {**_common(servers, metrics_port), "cloud": cloud})
 
 
 def _common(servers: Servers, metrics_port: int) -> dict[str, Any]:
@@ -38,7 +38,8 @@ def _common(servers: Servers, metrics_port: int) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> Path:
+def write(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Write a settings file of these sections."""
     lines: list[str] = []
     for name, section in sections.items():
         lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in section.items()), ""]

@@ -93,6 +93,12 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        """End the process with SIGKILL, as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
     def log_tail(self) -> str:
         """The end of what the process wrote."""
         try:

@@ -75,6 +75,7 @@ class Demo:
         self.options, self.console = options, console
         self.books = Books()
         self.cloud: list[WorkerProcess] = []
+        self.metrics_ports: dict[str, int] = {}
         self._stack = ExitStack()
         self._online = threading.Event()
         self._kernel = "?"
@@ -161,7 +162,7 @@ class Demo:
         )
 
     def _start_workers(self, bundle: Path) -> None:
-        ports: dict[str, int] = {}
+        ports = self.metrics_ports
         for number in range(self.options.workers):
             name = f"cloud-{number + 1}"
             ports[name] = free_port()
@@ -179,7 +180,6 @@ class Demo:
             WorkerProcess("edge", "services.edge", ["--config", str(config)], self.folder)
         )
         self._stack.callback(self._ask_all_to_stop)  # before they are awaited one by one
-        self._metrics_ports = ports
 
     def _ask_all_to_stop(self) -> None:
         for worker in (self.edge, *self.cloud):
@@ -202,7 +202,7 @@ class Demo:
         while waiting or not self._online.is_set():
             for name, worker in tuple(waiting.items()):
                 worker.check()
-                if ready(self._metrics_ports[name]):
+                if ready(self.metrics_ports[name]):
                     del waiting[name]
             if time.monotonic() > deadline:
                 late = next(iter(waiting.values()), self.edge)

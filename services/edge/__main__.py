@@ -28,6 +28,12 @@ def main(
     spool: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder of its identity and journal; one worker each.")
     ] = None,
+    adopt: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SPOOL", help="Carry on for a worker that will not return: its name, session, journal and windows."
+        ),
+    ] = None,
     mqtt_host: Annotated[str | None, typer.Option(metavar="HOST", help="Name or address of the MQTT broker.")] = None,
     mqtt_port: Annotated[int | None, typer.Option(metavar="PORT", help="TCP port of the MQTT broker.")] = None,
     redis_host: Annotated[str | None, typer.Option(metavar="HOST", help="Name or address of Redis.")] = None,
@@ -42,14 +48,19 @@ def main(
     from services.metrics import MetricsFailed
     from services.mqtt import MqttError
 
+    if adopt is not None and (spool is not None or worker is not None):
+        typer.echo(
+            "dewpoint edge: --adopt takes name and spool of the other worker; leave out --worker and --spool", err=True
+        )
+        raise typer.Exit(2)
     overrides = {
-        "edge": {"bundle": bundle, "worker": worker, "spool": spool},
+        "edge": {"bundle": bundle, "worker": worker, "spool": adopt or spool},
         "mqtt": {"host": mqtt_host, "port": mqtt_port},
         "redis": {"host": redis_host, "port": redis_port},
         "metrics": {"port": metrics_port},
     }
     try:
-        run(settings.load(config, overrides))
+        run(settings.load(config, overrides), adopt=adopt is not None)
     except (settings.SettingsError, BundleError, EdgeError, MetricsFailed, MqttError) as error:
         typer.echo(f"dewpoint edge: {error}", err=True)
         raise typer.Exit(2) from None

@@ -23,7 +23,7 @@ class Finals:
 
     def __init__(self, journal: Journal, outbox: Outbox, metrics: EdgeMetrics, devices: DeviceNames) -> None:
         self._journal, self._outbox, self._metrics, self._devices = journal, outbox, metrics, devices
-        self._networks = journal.networks()
+        self._networks = journal.networks.all()
         self._latency_s = metrics.label_latency_s.labels(path="cloud")
 
     def network(self, network: str) -> Network | None:

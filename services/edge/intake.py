@@ -6,11 +6,14 @@ that drops its oldest has a lane of its own.
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from services.edge.in_hand import HASH_BYTES
 from services.edge.topics import InputTopics
 from services.messages import MessageError
 from services.metrics import EdgeMetrics
@@ -28,6 +31,16 @@ class Arrival:
     input_index: int
     device: str
     refusal: MessageError | None = None
+    arrived_s: float = field(default_factory=time.monotonic)
+
+    def age_s(self) -> float:
+        """Seconds since it arrived, whatever the clock says."""
+        return time.monotonic() - self.arrived_s
+
+    def message_hash(self) -> bytes:
+        """Of topic and payload: what a message is known by that never became a sample."""
+        topic = self.delivery.topic.encode(errors="replace")
+        return hashlib.blake2b(topic + b"\0" + self.delivery.payload, digest_size=HASH_BYTES).digest()
 
 
 class Intake:

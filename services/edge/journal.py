@@ -10,102 +10,77 @@ Windowed inputs keep their readings and marks here too. Methods are transactions
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-import numpy as np
-
-from services.edge.errors import EdgeError
-from services.edge.records import Batch, Key, Known, Network, NewRow, Rejection, State, Unpublished, WaitingRow
-from services.edge.window import DeviceWindows, WindowState
+from services.edge.database import Database
+from services.edge.networks import Networks
+from services.edge.records import Batch, Key, Known, NewRow, State, Unpublished, WaitingRow
+from services.edge.rejections import Attempted, Rejections
+from services.edge.windows import StoredWindows
 
 __all__ = ["Journal"]
 
-_SCHEMA_VERSION: Final = 1
-_REJECTIONS_MAX: Final = 100_000
+_BYTES_MAX: Final = 512 << 20
 _PRUNE_ROWS: Final = 2_000
 _KEYS_PER_QUERY: Final = 256
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS samples (
-    n INTEGER PRIMARY KEY,
-    device TEXT NOT NULL,
-    id TEXT NOT NULL,
-    payload_hash BLOB NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('waiting', 'final', 'done')),
-    label BLOB NOT NULL,             -- waiting: the edge's own label; else the label as published, byte for byte
-    escalation BLOB,                 -- waiting only
-    network TEXT NOT NULL,
-    partitions INTEGER NOT NULL,
-    deadline_s REAL,
-    received_at REAL NOT NULL,
-    done_at REAL,                    -- on the clock of connected time
-    UNIQUE (device, id)
-);
-CREATE INDEX IF NOT EXISTS samples_waiting ON samples (n) WHERE state = 'waiting';
-CREATE INDEX IF NOT EXISTS samples_final ON samples (n) WHERE state = 'final';
-CREATE INDEX IF NOT EXISTS samples_done ON samples (done_at) WHERE state = 'done';
-CREATE TABLE IF NOT EXISTS rejected (
-    hash BLOB PRIMARY KEY, device TEXT NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
-    at REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS windows (
-    device TEXT PRIMARY KEY, epoch INTEGER NOT NULL, high INTEGER, last_t REAL, marks BLOB NOT NULL,
-    rows BLOB NOT NULL, channels INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS marks (
-    n INTEGER PRIMARY KEY, device TEXT NOT NULL, mark INTEGER NOT NULL, payload_hash BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS marks_device ON marks (device, n);
-CREATE TABLE IF NOT EXISTS networks (
-    network TEXT PRIMARY KEY, bundle TEXT NOT NULL, classes TEXT NOT NULL, cloud_path_energy_j REAL
-);
-CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), connected_s REAL NOT NULL);
-INSERT OR IGNORE INTO clock VALUES (1, 0);
-"""
+_ROW_BYTES: Final = 256  # of a waiting row beside its label and its escalation: its other columns, and its indexes
 
 
 class Journal:
     """The journal of one worker. Opened by construction; the spool's lock keeps other processes away.
 
+    `rejections`, `attempted`, `windows` and `networks` are the other tables of the same file.
+
     Args:
         path: The SQLite file.
         power_safe: Survive the loss of power too: every commit reaches the disk.
+        bytes_max: What its files shall not exceed; `over_bytes` says by how much they do.
 
     Raises:
-        EdgeError: if the file cannot be opened or is of another version.
+        EdgeError: if the file cannot be opened or is of a later version; one of an earlier version is changed.
+        StorageFailed: by any method, where the disk is full or fails. Nothing was stored then.
     """
 
-    def __init__(self, path: Path, *, power_safe: bool = False) -> None:
-        self._lock = threading.RLock()
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _SCHEMA_VERSION):
-                raise EdgeError(f"journal {path}: written by another version (schema {version}); use another spool")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute(f"PRAGMA synchronous = {'FULL' if power_safe else 'NORMAL'}")
-            self._db.execute("PRAGMA cache_size = -16384")
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        except sqlite3.Error as error:
-            raise EdgeError(f"journal {path}: {error}") from None
-        self._connected_s: float = self._db.execute("SELECT connected_s FROM clock").fetchone()[0]
+    def __init__(self, path: Path, *, power_safe: bool = False, bytes_max: int = _BYTES_MAX) -> None:
+        self._database = Database(path, power_safe=power_safe, bytes_max=bytes_max)
+        self.rejections = Rejections(self._database)
+        self.attempted = Attempted(self._database)
+        self.windows = StoredWindows(self._database)
+        self.networks = Networks(self._database)
         self._counts: dict[str, int] = {"waiting": 0, "final": 0, "done": 0}
-        self._counts.update(self._db.execute("SELECT state, COUNT(*) FROM samples GROUP BY state").fetchall())
+        with self._database.reading() as db:
+            self._connected_s: float = db.execute("SELECT connected_s FROM clock").fetchone()[0]
+            self._counts.update(db.execute("SELECT state, COUNT(*) FROM samples GROUP BY state").fetchall())
+            self._waiting_bytes: int = db.execute(
+                f"SELECT COALESCE(SUM({_SIZE}), 0) FROM samples WHERE state = 'waiting'"
+            ).fetchone()[0]
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._database.close()
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Rows by state."""
         return dict(self._counts)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that waiting rows take, about."""
+        return self._waiting_bytes
+
+    @property
+    def bytes_used(self) -> int:
+        """Bytes of the file that are in use."""
+        return self._database.bytes_used
+
+    @property
+    def over_bytes(self) -> int:
+        """By how much the file is too large; not above 0 while it is not."""
+        return self._database.bytes_used - self._database.pages_bytes_max
 
     @property
     def connected_s(self) -> float:
@@ -118,10 +93,10 @@ class Journal:
         """Those of `keys` that have a row."""
         wanted = list(keys)
         found: dict[Key, Known] = {}
-        with self._lock:
+        with self._database.reading() as db:
             for start in range(0, len(wanted), _KEYS_PER_QUERY):
                 chunk = wanted[start : start + _KEYS_PER_QUERY]
-                rows = self._db.execute(
+                rows = db.execute(
                     # CROSS JOIN: each key is looked up in the index, whatever the planner thinks of the table's size
                     f"WITH wanted (device, id) AS (VALUES {', '.join(['(?, ?)'] * len(chunk))}) SELECT device, id,"
                     " state, payload_hash, label FROM wanted CROSS JOIN samples USING (device, id)",
@@ -135,23 +110,25 @@ class Journal:
         with self._transaction() as db:
             self._insert(db, "final", [row for row in batch.rows if row.escalation is None])
             self._insert(db, "waiting", [row for row in batch.rows if row.escalation is not None])
-            self._reject(db, batch.rejections)
-            self._store_windows(db, batch)
+            self.rejections.store(db, batch.rejections)
+            self.windows.store(db, batch)
             self._mark_done(db, batch.done)
 
     def finalise(self, labels: Sequence[tuple[Key, bytes]]) -> list[bool]:
         """Give waiting rows their final label: True where the row was waiting, False where nothing changed."""
         changed = []
         with self._transaction() as db:
-            for (device, sample), label in labels:
-                changed.append(
+            for key, label in labels:
+                size = db.execute(
+                    f"SELECT {_SIZE} FROM samples WHERE device = ? AND id = ? AND state = 'waiting'", key
+                ).fetchone()
+                changed.append(size is not None)
+                if size is not None:
                     db.execute(
-                        "UPDATE samples SET state = 'final', label = ?, escalation = NULL"
-                        " WHERE device = ? AND id = ? AND state = 'waiting'",
-                        (label, device, sample),
-                    ).rowcount
-                    == 1
-                )
+                        "UPDATE samples SET state = 'final', label = ?, escalation = NULL WHERE device = ? AND id = ?",
+                        (label, *key),
+                    )
+                    self._waiting_bytes -= size[0]
             self._counts["waiting"] -= sum(changed)
             self._counts["final"] += sum(changed)
         return changed
@@ -176,104 +153,40 @@ class Journal:
 
     def waiting_rows(self, keys: Iterable[Key]) -> dict[Key, WaitingRow]:
         """Those of `keys` whose row is waiting."""
-        with self._lock:
-            found = [self._db.execute(f"{_SELECT_WAITING} AND device = ? AND id = ?", key).fetchone() for key in keys]
+        with self._database.reading() as db:
+            found = [db.execute(f"{_SELECT_WAITING} AND device = ? AND id = ?", key).fetchone() for key in keys]
         return {row.key: row for row in (_waiting_row(values) for values in found if values is not None)}
 
     def waiting(self, *, after: int = 0, limit: int) -> list[WaitingRow]:
         """The oldest waiting rows beyond number `after`."""
-        with self._lock:
-            rows = self._db.execute(f"{_SELECT_WAITING} AND n > ? ORDER BY n LIMIT ?", (after, limit)).fetchall()
+        with self._database.reading() as db:
+            rows = db.execute(f"{_SELECT_WAITING} AND n > ? ORDER BY n LIMIT ?", (after, limit)).fetchall()
+        return [_waiting_row(values) for values in rows]
+
+    def surest(self, *, limit: int) -> list[WaitingRow]:
+        """The waiting rows of which the edge is the surest, the surest first."""
+        with self._database.reading() as db:
+            rows = db.execute(f"{_SELECT_WAITING} ORDER BY confidence DESC LIMIT ?", (limit,)).fetchall()
         return [_waiting_row(values) for values in rows]
 
     def waiting_keys(self) -> set[Key]:
         """The keys of all waiting rows."""
-        with self._lock:
-            return set(self._db.execute("SELECT device, id FROM samples WHERE state = 'waiting'").fetchall())
+        with self._database.reading() as db:
+            return set(db.execute("SELECT device, id FROM samples WHERE state = 'waiting'").fetchall())
 
     def unpublished(self, *, after: int = 0, limit: int) -> list[Unpublished]:
         """The oldest final rows beyond number `after`."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._database.reading() as db:
+            rows = db.execute(
                 "SELECT n, device, id, label FROM samples WHERE state = 'final' AND n > ? ORDER BY n LIMIT ?",
                 (after, limit),
             ).fetchall()
         return [Unpublished(n, (device, sample), label) for n, device, sample, label in rows]
 
-    # Rejections
-
-    def is_rejected(self, message_hash: bytes) -> bool:
-        """Whether this very message was rejected before."""
-        with self._lock:
-            row = self._db.execute("SELECT 1 FROM rejected WHERE hash = ?", (message_hash,)).fetchone()
-        return row is not None
-
-    def rejections(self, *, limit: int = 1000) -> list[Rejection]:
-        """The latest rejections, the newest first."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT hash, device, topic, reason, detail, at FROM rejected ORDER BY rowid DESC LIMIT ?", (limit,)
-            ).fetchall()
-        return [Rejection(*row) for row in rows]
-
-    # Windows
-
-    def device_windows(self, device: str, *, channels: int, marks_kept: int) -> DeviceWindows:
-        """Where a device's readings stand; a fresh state where nothing is stored, or of other channels."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT epoch, high, last_t, marks, rows, channels FROM windows WHERE device = ?", (device,)
-            ).fetchone()
-            marks = self._db.execute(
-                "SELECT mark, payload_hash FROM marks WHERE device = ? ORDER BY n DESC LIMIT ?", (device, marks_kept)
-            ).fetchall()
-        recent = OrderedDict(((mark, digest), None) for mark, digest in reversed(marks))
-        if row is None:
-            return DeviceWindows(WindowState.empty(channels), recent)
-        epoch, high, last_t, stored_marks, rows, stored_channels = row
-        if stored_channels != channels:
-            return DeviceWindows(WindowState.empty(channels, epoch + 1), recent)
-        state = WindowState(
-            epoch,
-            high,
-            last_t,
-            np.frombuffer(stored_marks, dtype=np.int64),
-            np.frombuffer(rows, dtype=np.float32).reshape(-1, channels),
-        )
-        return DeviceWindows(state, recent)
-
-    def forget_marks(self, device: str, *, kept: int) -> None:
-        """Drop the marks of a device's messages but for the latest `kept`."""
-        with self._transaction() as db:
-            db.execute(
-                "DELETE FROM marks WHERE device = ? AND n <= (SELECT n FROM marks WHERE device = ?"
-                " ORDER BY n DESC LIMIT 1 OFFSET ?)",
-                (device, device, kept),
-            )
-
-    # Networks
-
-    def remember_network(self, network: Network) -> None:
-        """Note what it takes to read replies of this network; forget networks that no row names."""
-        with self._transaction() as db:
-            db.execute(
-                "DELETE FROM networks WHERE network NOT IN (SELECT network FROM samples WHERE state = 'waiting')"
-            )
-            db.execute(
-                "INSERT OR REPLACE INTO networks VALUES (?, ?, ?, ?)",
-                (network.network, network.bundle, "\x1f".join(network.classes), network.cloud_path_energy_j),
-            )
-
-    def networks(self) -> dict[str, Network]:
-        """The networks that were remembered, by network id."""
-        with self._lock:
-            rows = self._db.execute("SELECT network, bundle, classes, cloud_path_energy_j FROM networks").fetchall()
-        return {row[0]: Network(row[0], row[1], tuple(row[2].split("\x1f")), row[3]) for row in rows}
-
     def awaited_streams(self) -> set[tuple[str, int]]:
         """(network id, partitions) of all waiting rows."""
-        with self._lock:
-            rows = self._db.execute("SELECT DISTINCT network, partitions FROM samples WHERE state = 'waiting'")
+        with self._database.reading() as db:
+            rows = db.execute("SELECT DISTINCT network, partitions FROM samples WHERE state = 'waiting'")
             return set(rows.fetchall())
 
     # Housekeeping
@@ -281,29 +194,26 @@ class Journal:
     def pass_time(self, connected_s: float) -> None:
         """Let the clock of connected time go on."""
         with self._transaction() as db:
-            self._connected_s += connected_s
-            db.execute("UPDATE clock SET connected_s = ?", (self._connected_s,))
+            db.execute("UPDATE clock SET connected_s = ?", (self._connected_s + connected_s,))
+        self._connected_s += connected_s
 
-    def forget(self, *, older_than_s: float, bytes_max: int) -> int:
-        """Drop a portion of the done rows that are too old, or the oldest while the file is too large.
-
-        Returns how many were dropped before their time.
-        """
+    def forget(self, *, older_than_s: float) -> None:
+        """Drop a portion of the done rows that are too old."""
         with self._transaction() as db:
-            expired = db.execute(
+            self._counts["done"] -= db.execute(
                 "DELETE FROM samples WHERE n IN (SELECT n FROM samples WHERE state = 'done' AND done_at < ?"
                 " ORDER BY done_at LIMIT ?)",
                 (self._connected_s - older_than_s, _PRUNE_ROWS),
             ).rowcount
-            evicted = 0
-            if self._bytes_used() > bytes_max:
-                evicted = db.execute(
-                    "DELETE FROM samples WHERE n IN (SELECT n FROM samples WHERE state = 'done'"
-                    " ORDER BY done_at LIMIT ?)",
-                    (_PRUNE_ROWS,),
-                ).rowcount
-            self._counts["done"] -= expired + evicted
-            db.execute("DELETE FROM rejected WHERE rowid <= (SELECT MAX(rowid) FROM rejected) - ?", (_REJECTIONS_MAX,))
+
+    def evict(self, *, limit: int) -> int:
+        """Drop the done rows that are the oldest, old or not. Returns how many there were."""
+        with self._transaction() as db:
+            evicted = db.execute(
+                "DELETE FROM samples WHERE n IN (SELECT n FROM samples WHERE state = 'done' ORDER BY done_at LIMIT ?)",
+                (limit,),
+            ).rowcount
+            self._counts["done"] -= evicted
         return evicted
 
     def __enter__(self) -> Self:
@@ -312,44 +222,19 @@ class Journal:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _bytes_used(self) -> int:
-        pages, free, size = (
-            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
-
     def _insert(self, db: sqlite3.Connection, state: State, rows: Sequence[NewRow]) -> None:
-        if rows:
-            self._counts[state] += db.executemany(
+        for row in rows:
+            entered = db.execute(
                 "INSERT OR IGNORE INTO samples (device, id, payload_hash, state, label, escalation, network,"
-                f" partitions, deadline_s, received_at) VALUES (?, ?, ?, '{state}', ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        *row.key, row.payload_hash, row.label, row.escalation, row.network, row.partitions,
-                        row.deadline_s, row.received_at,
-                    )
-                    for row in rows
-                ],
-            ).rowcount  # fmt: skip
-
-    def _reject(self, db: sqlite3.Connection, rejections: Iterable[Rejection]) -> None:
-        for one in rejections:
-            db.execute(
-                "INSERT OR IGNORE INTO rejected VALUES (?, ?, ?, ?, ?, ?)",
-                (one.hash, one.device, one.topic, one.reason, one.detail, one.at),
-            )
-
-    def _store_windows(self, db: sqlite3.Connection, batch: Batch) -> None:
-        for device, state in batch.windows.items():
-            db.execute(
-                "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " partitions, deadline_s, received_at, confidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    device, state.epoch, state.high, state.last_t, state.marks.tobytes(), state.rows.tobytes(),
-                    state.rows.shape[1],
+                    *row.key, row.payload_hash, state, row.label, row.escalation, row.network, row.partitions,
+                    row.deadline_s, row.received_at, row.confidence,
                 ),
-            )  # fmt: skip
-        if batch.marks:
-            db.executemany("INSERT INTO marks (device, mark, payload_hash) VALUES (?, ?, ?)", batch.marks)
+            ).rowcount  # fmt: skip
+            self._counts[state] += entered
+            if row.escalation is not None:
+                self._waiting_bytes += entered * (len(row.label) + len(row.escalation) + _ROW_BYTES)
 
     def _mark_done(self, db: sqlite3.Connection, keys: Iterable[Key]) -> None:
         marked = [(self._connected_s, *key) for key in keys]
@@ -362,19 +247,17 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            counts = dict(self._counts)
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._database.lock:  # the counts change with the file, or not at all
+            before = dict(self._counts), self._waiting_bytes
             try:
-                yield self._db
-                self._db.execute("COMMIT")
+                with self._database.transaction() as db:
+                    yield db
             except BaseException:
-                self._counts = counts
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                self._counts, self._waiting_bytes = before
                 raise
 
 
+_SIZE: Final = f"LENGTH(label) + LENGTH(escalation) + {_ROW_BYTES}"
 _SELECT_WAITING: Final = (
     "SELECT n, device, id, label, escalation, network, partitions, deadline_s, received_at FROM samples"
     " WHERE state = 'waiting'"

@@ -45,9 +45,10 @@ class Outbox:
         self._pending: deque[_Outgoing] = deque()
         self._owed: set[Key] = set()
         self._done: deque[Key] = deque()
-        # Final rows may lie in the journal and not here: those of an earlier run, or what there was no room for.
+        # Behind: final rows lie in the journal and not here, those of an earlier run or what there was no room for.
+        # Until all are here, later ones wait there too: labels go out in their order.
         self._behind, self._missed = True, False
-        self._refill_after = 0.0
+        self._refused_until: float | None = None
         self._cursor = 0
         self._topics: dict[str, str] = {}
         self._published = {
@@ -61,13 +62,20 @@ class Outbox:
         """Publish labels whose rows are committed as final; one that is on its way already is left alone."""
         with self._lock:
             for key, payload in labels:
-                if key in self._owed:
-                    continue
-                if len(self._pending) >= _PENDING_MAX:
+                if self._behind or len(self._pending) >= _PENDING_MAX:
                     self._behind = self._missed = True
-                    continue
-                self._owed.add(key)
-                self._pending.append(_Outgoing(self._topic(key[0]), payload, key, "final"))
+                else:
+                    self._append(key, payload)
+        self.pump()
+
+    def again(self, labels: Iterable[tuple[Key, bytes]]) -> None:
+        """Publish labels of rows that are done once more; dropped where there is no room."""
+        with self._lock:
+            for key, payload in labels:
+                if len(self._pending) < _PENDING_MAX:
+                    self._append(key, payload)
+                else:
+                    self._unsent.inc()
         self.pump()
 
     def others(self, labels: Iterable[tuple[str, bytes]], status: LabelStatus = "provisional") -> None:
@@ -103,6 +111,10 @@ class Outbox:
             taken.append(self._done.popleft())
         return taken
 
+    def give_back(self, keys: Sequence[Key]) -> None:
+        """These were taken and could not be marked: to be taken again."""
+        self._done.extendleft(reversed(keys))
+
     def forget(self, keys: Iterable[Key]) -> None:
         """These rows are marked done; from now on a redelivery of theirs publishes again."""
         with self._lock:
@@ -111,23 +123,35 @@ class Outbox:
     def refill(self) -> None:
         """Fetch final rows from the journal that are not in memory, if there are and there is room.
 
-        For the worker's thread only, which also marks rows done.
+        For the worker's thread only, which also marks rows done. Raises StorageFailed.
         """
-        if not self._behind or len(self._pending) > _PENDING_MAX // 2 or time.monotonic() < self._refill_after:
+        if self._refused_until is not None and time.monotonic() >= self._refused_until:
+            with self._lock:
+                self._refused_until, self._behind, self._missed = None, True, True
+        if not self._behind or len(self._pending) > _PENDING_MAX // 2:
             return
         with self._order:
             rows = self._journal.unpublished(after=self._cursor, limit=_REFILL_ROWS)
             with self._lock:
+                for row in rows:
+                    self._append(row.key, row.label)
                 if len(rows) == _REFILL_ROWS:
                     self._cursor = rows[-1].n
-                else:  # the end; what was missed meanwhile may lie before it
-                    self._cursor, self._behind, self._missed = 0, self._missed, False
-            self.finals((row.key, row.label) for row in rows)
+                else:  # the end; what was missed on the way may lie before it
+                    self._behind = self._missed and self._cursor > 0
+                    self._cursor, self._missed = 0, False
+        self.pump()
 
     @property
     def idle(self) -> bool:
         """Whether nothing is due."""
-        return not self._pending and not self._owed and not self._behind
+        return not self._pending and not self._owed and not self._behind and self._refused_until is None
+
+    def _append(self, key: Key, payload: bytes) -> None:
+        """With the lock held."""
+        if key not in self._owed:
+            self._owed.add(key)
+            self._pending.append(_Outgoing(self._topic(key[0]), payload, key, "final"))
 
     def _answered(self, outgoing: _Outgoing, taken: bool) -> None:
         """In the link's thread."""
@@ -141,8 +165,8 @@ class Outbox:
             with self._lock:
                 if outgoing.key is not None:
                     self._owed.discard(outgoing.key)
-                    self._behind = self._missed = True
-                    self._refill_after = time.monotonic() + _REFUSED_PAUSE_S
+                    if self._refused_until is None:
+                        self._refused_until = time.monotonic() + _REFUSED_PAUSE_S
         self.pump()
 
     def _topic(self, device: str) -> str:

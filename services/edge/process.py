@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import signal
+import sys
 import threading
+from typing import NoReturn
 
 from hybrid_model import bundle as bundles
 from hybrid_model.runtime import EdgeEngine
@@ -16,11 +20,19 @@ from services.settings import Settings
 
 __all__ = ["run"]
 
+HANG_STATUS = 70
 _WATCH_S = 0.5
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, adopt: bool = False) -> None:
     """Work until SIGTERM or SIGINT, then drain. Call it from the main thread.
+
+    A batch that outlasts `edge.batch_timeout_s` ends the process with status 70; with SIGALRM, after the traceback of
+    all threads, where it hangs so that no other thread runs.
+
+    Args:
+        settings: All of them.
+        adopt: Carry on for the worker to whom the spool belongs, under its name, whatever name the settings say.
 
     Raises:
         SettingsError: a secret or certificate cannot be read.
@@ -39,12 +51,13 @@ def run(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    faulthandler.register(signal.SIGALRM, chain=True)
     metrics = EdgeMetrics()
-    with Spool(settings.edge.spool, site=settings.site.name, worker=settings.edge.worker) as spool:
-        worker = EdgeWorker(settings, loaded.manifest, engine, spool, metrics)
+    with Spool(settings.edge.spool, site=settings.site.name, worker=settings.edge.worker, adopt=adopt) as spool:
+        worker = EdgeWorker(settings, loaded.manifest, engine, spool, metrics, on_hang=_exit_at_once, alarm=True)
         metrics.info.info({"worker": spool.worker, "bundle": loaded.manifest.name, "kernel": engine.kernel})
         server = MetricsServer(
-            settings.metrics, metrics.registry, ready=lambda: worker.ready, healthy=lambda: worker.healthy
+            settings.metrics, metrics.registry, ready=lambda: worker.impediments, healthy=lambda: worker.healthy
         )
         with server:
             worker.start()
@@ -55,3 +68,9 @@ def run(settings: Settings) -> None:
                 worker.stop()
             if worker.wait(0):
                 raise SystemExit(1)
+
+
+def _exit_at_once() -> NoReturn:
+    """End although a thread computes without end; a supervisor starts the worker again."""
+    sys.stderr.flush()
+    os._exit(HANG_STATUS)

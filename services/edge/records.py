@@ -26,7 +26,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """A decision for a key that is not there yet: with an escalation it will be `waiting`, else `final`."""
+    """A decision for a key that is not there yet: with an escalation it will be `waiting`, else `final`.
+
+    `confidence`: the edge's own, of a hard sample; the surest are finalised first where there is no room.
+    """
 
     key: Key
     payload_hash: bytes
@@ -36,6 +39,7 @@ class NewRow:
     partitions: int
     deadline_s: float | None
     received_at: float
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

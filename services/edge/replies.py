@@ -7,11 +7,13 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
+from services.edge.errors import StorageFailed
 from services.edge.finals import Finals
 from services.edge.journal import Journal
 from services.edge.labels import correction
 from services.edge.outbox import Outbox
 from services.edge.records import Key
+from services.edge.storage import Storage
 from services.edge.streams import Streams
 from services.feature_stream import EdgeFeatures, ReplyEntry, StreamFull, StreamUnavailable
 from services.logs import Occasionally, get_logger
@@ -33,6 +35,7 @@ class ReplyReader:
         journal: Where rows wait for them.
         finals: Finalises rows.
         outbox: Publishes corrections.
+        storage: Told of a disk that fails.
         metrics: Counts outcomes.
         corrections: Publish an answer that comes after the final.
     """
@@ -43,12 +46,13 @@ class ReplyReader:
         journal: Journal,
         finals: Finals,
         outbox: Outbox,
+        storage: Storage,
         metrics: EdgeMetrics,
         *,
         corrections: bool,
     ) -> None:
         self._streams, self._journal, self._finals, self._outbox = streams, journal, finals, outbox
-        self._outcomes = metrics.replies_received
+        self._storage, self._outcomes = storage, metrics.replies_received
         self._corrections = corrections
         self._log, self._occasionally = get_logger("edge"), Occasionally()
         self._interruptions = 0
@@ -85,13 +89,21 @@ class ReplyReader:
                 for features in self._streams.older:
                     self._read(features)
                 self._wait_and_read(self._streams.current)
+                self._storage.worked("replies")
                 failures = 0
+            except StorageFailed as error:  # the replies stay in Redis until they can be committed
+                self._storage.failed("replies", error)
+                failures += 1
+                self._pause(failures)
             except Exception as error:
                 if not isinstance(error, StreamUnavailable | StreamFull):  # of those the uplink tells
                     self._log.exception("replies_failed")
                 failures += 1
                 self._interruptions += 1
-                self._stopping.wait(min(_PAUSE_MAX_S, 0.1 * 2.0 ** min(failures, 8)) * random.uniform(0.5, 1.0))
+                self._pause(failures)
+
+    def _pause(self, failures: int) -> None:
+        self._stopping.wait(min(_PAUSE_MAX_S, 0.1 * 2.0 ** min(failures, 8)) * random.uniform(0.5, 1.0))
 
     def _wait_and_read(self, features: EdgeFeatures) -> None:
         # The lock is not held while waiting: whoever reads to the end must not wait for a reply that never comes.

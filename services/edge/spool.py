@@ -9,11 +9,13 @@ import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Final, Self
 
 from services.edge.errors import EdgeError
 
 __all__ = ["Spool"]
+
+_IDENTITY: Final = "worker.json"
 
 
 class Spool:
@@ -23,19 +25,23 @@ class Spool:
         folder: Made if it is missing.
         site: The site's name; a spool belongs to one.
         worker: The worker's name; if none, the one kept here, or a new one.
+        adopt: Carry on for the worker whose spool this is, under its name; there must be one.
 
     Raises:
-        EdgeError: if the folder cannot be used, is held by another process, or belongs to another worker.
+        EdgeError: if the folder cannot be used, is held by another process, belongs to another worker, or is to be
+            adopted and belongs to none.
     """
 
-    def __init__(self, folder: Path, *, site: str, worker: str | None) -> None:
+    def __init__(self, folder: Path, *, site: str, worker: str | None, adopt: bool = False) -> None:
         self.folder = folder
         self._lock: IO[str] | None = None
+        if adopt and not (folder / _IDENTITY).is_file():
+            raise EdgeError(f"spool {folder}: no worker has left anything here; for a new worker use --spool")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("a+")
             self._take_lock(self._lock)
-            self.worker = self._identity(site, worker)
+            self.worker = self._identity(site, None if adopt else worker)
         except OSError as error:
             self.close()
             raise EdgeError(f"spool {folder}: {error.strerror or error}") from None
@@ -48,14 +54,24 @@ class Spool:
         """The journal's SQLite file."""
         return self.folder / "journal.sqlite"
 
+    @property
+    def in_hand_path(self) -> Path:
+        """The file that names the messages in hand."""
+        return self.folder / "in-hand"
+
     def filters(self) -> list[str]:
         """Topic filters of earlier runs that the session may still hold."""
         stored = self._read("filters.json")
         return [one for one in stored if isinstance(one, str)] if isinstance(stored, list) else []
 
     def remember_filters(self, filters: Sequence[str]) -> None:
-        """Note what the session holds from now on."""
-        self._write("filters.json", sorted(set(filters)))
+        """Note what the session holds from now on. Raises EdgeError where it cannot be written."""
+        wanted = sorted(set(filters))
+        if wanted != self.filters():
+            try:
+                self._write("filters.json", wanted)
+            except OSError as error:
+                raise EdgeError(f"spool {self.folder}: {error.strerror or error}") from None
 
     def close(self) -> None:
         """Let another process have the folder."""
@@ -82,16 +98,17 @@ class Spool:
         lock.flush()
 
     def _identity(self, site: str, worker: str | None) -> str:
-        stored = self._read("worker.json")
+        stored = self._read(_IDENTITY)
         if isinstance(stored, dict) and isinstance(stored.get("worker"), str):
             name = str(stored["worker"])
             if stored.get("site") != site or (worker is not None and worker != name):
                 raise EdgeError(
-                    f"spool {self.folder}: belongs to worker {name} of site {stored.get('site')}; use another folder"
+                    f"spool {self.folder}: belongs to worker {name} of site {stored.get('site')}; use another folder,"
+                    " or --adopt it at its site if that worker will not return"
                 )
             return name
         name = worker or f"edge-{uuid.uuid4().hex[:8]}"
-        self._write("worker.json", {"site": site, "worker": name})
+        self._write(_IDENTITY, {"site": site, "worker": name})
         return name
 
     def _read(self, name: str) -> Any:

@@ -1,7 +1,8 @@
 """The way up: sends hard samples into the feature stream, and again those that are found gone.
 
 Its queue in memory is a short cut; what counts is the journal. An outage loses nothing: rows wait, and once Redis is
-back each is looked up, and sent again only if its entry is gone and no reply has come meanwhile.
+back each is looked up, and sent again only if its entry is gone and no reply has come meanwhile. Fresh samples go
+first, and what is sent again is paced.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from services.edge.errors import StorageFailed
 from services.edge.finals import Finals
 from services.edge.journal import Journal
+from services.edge.queue_limits import QueueLimits, QueueWatch
 from services.edge.records import Key, WaitingRow
+from services.edge.replay import Replay
 from services.edge.replies import ReplyReader
-from services.edge.streams import StreamKey, Streams
+from services.edge.streams import Streams
 from services.feature_stream import EdgeFeatures, StreamFull, StreamUnavailable
-from services.logs import get_logger
+from services.logs import Occasionally, get_logger
 from services.messages import Escalation
 from services.metrics import DeviceNames, EdgeMetrics
 
@@ -28,7 +32,8 @@ __all__ = ["Uplink"]
 
 _SEND_MAX: Final = 256
 _QUEUE_MAX: Final = 8192
-_RESEND_ROWS: Final = 512
+_QUEUE_AWAY_MAX: Final = 256
+_BATCHES_MAX: Final = 16
 _REGISTER_S: Final = 10.0
 _LOOK_S: Final = 2.0
 _RESEND_S: Final = 10.0
@@ -46,7 +51,8 @@ class Uplink:
         finals: Settles what the stream has no room for.
         metrics: Counts what is sent, and shows the queue.
         devices: Names of devices in metrics.
-        queue_length_max: Entries in the stream above which nothing more is sent: shed.
+        limits: What the stream may reach; beyond, fresh samples are shed, and none is sent again.
+        resend_per_s: Samples that are sent again in a second.
     """
 
     def __init__(
@@ -58,18 +64,20 @@ class Uplink:
         metrics: EdgeMetrics,
         devices: DeviceNames,
         *,
-        queue_length_max: int,
+        limits: QueueLimits,
+        resend_per_s: float,
     ) -> None:
         self._streams, self._journal, self._replies, self._finals = streams, journal, replies, finals
-        self._metrics, self._devices, self._queue_length_max = metrics, devices, queue_length_max
-        self._log = get_logger("edge")
+        self._metrics, self._devices = metrics, devices
+        self._queue = QueueWatch(limits)
+        self._replay = Replay(streams, journal, replies, per_s=resend_per_s)
+        self._log, self._occasionally = get_logger("edge"), Occasionally()
         self._fresh: deque[Escalation] = deque()
         self._expected: set[Key] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._reachable = True
-        self._overfull = False
         self._failures = 0
         self._interruptions = 0
         self._due = {"register": 0.0, "look": 0.0, "resend": 0.0}
@@ -103,22 +111,34 @@ class Uplink:
     def offer(self, escalations: Sequence[Escalation]) -> None:
         """Send these soon; their rows are committed."""
         with self._lock:
-            room = max(0, _QUEUE_MAX - len(self._fresh))
-            self._fresh.extend(escalations[:room])
-            if room < len(escalations):
-                self._expected.difference_update((one.device, one.id) for one in escalations[room:])
-                self._due["resend"] = 0.0
+            self._fresh.extend(escalations)
+            self._leave_to_the_journal(_QUEUE_MAX if self._reachable else _QUEUE_AWAY_MAX)
         self._wake.set()
+
+    def forgo(self, keys: Iterable[Key]) -> None:
+        """These rows are final already: what was expected or offered of them is not sent."""
+        with self._lock:
+            self._expected.difference_update(keys)
+
+    def _leave_to_the_journal(self, room: int) -> None:
+        """Keep the newest in hand; the others wait as rows, and are found there."""
+        while len(self._fresh) > room:
+            left = self._fresh.popleft()
+            self._expected.discard((left.device, left.id))
+            self._due["resend"] = 0.0
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(_TICK_S)
+            pause_s = None if self._queue.is_full else self._replay.pause_s
+            self._wake.wait(_TICK_S if pause_s is None else pause_s)
             self._wake.clear()
             try:
                 self._turn()
                 self._reached()
             except StreamUnavailable as error:
                 self._lost(error)
+            except StorageFailed:  # the worker tells of it; what was to be shed or sent again waits in the journal
+                time.sleep(_TICK_S)
             except Exception:
                 self._log.exception("uplink_failed")
                 self._lost(StreamUnavailable("see the log"))
@@ -129,13 +149,25 @@ class Uplink:
             self._interruptions = interruptions
             self._due.update(register=0.0, resend=0.0)
         if self._is_due("register", _REGISTER_S):
-            self._register()
+            self._streams.register()
         if self._is_due("look", _LOOK_S):
             self._look()
-        while self._fresh and not self._stopping:
+        for _ in range(_BATCHES_MAX):
+            if not self._fresh or self._stopping:
+                break
             self._send_fresh()
-        if not self._stopping and self._is_due("resend", _RESEND_S):
-            self._resend()
+        if self._stopping:
+            return
+        if self._replay.pause_s is None and self._is_due("resend", _RESEND_S):
+            self._replay.begin()
+        if not self._queue.is_full:
+            self._send_again(self._replay.portion(passed_over=self._is_fresh, queued=self._queue.length))
+        if self._fresh:
+            self._wake.set()
+
+    def _is_fresh(self, key: Key) -> bool:
+        with self._lock:
+            return key in self._expected
 
     def _is_due(self, what: str, period_s: float) -> bool:
         now = time.monotonic()
@@ -144,78 +176,51 @@ class Uplink:
         self._due[what] = now + period_s
         return True
 
-    def _register(self) -> None:
-        try:
-            self._streams.register()
-        except StreamFull:
-            self._overfull = True
-
     def _look(self) -> None:
         state = self._streams.current.queue()
         self._metrics.queue_depth.set(state.length)
         self._metrics.queue_oldest_age_s.set(state.oldest_age_s)
-        self._overfull = state.length >= self._queue_length_max
+        self._queue.see(state)
 
     def _send_fresh(self) -> None:
         with self._lock:
-            escalations = [self._fresh.popleft() for _ in range(min(_SEND_MAX, len(self._fresh)))]
+            taken = [self._fresh.popleft() for _ in range(min(_SEND_MAX, len(self._fresh)))]
+            escalations = [one for one in taken if (one.device, one.id) in self._expected]
         keys = [(one.device, one.id) for one in escalations]
         try:
-            if self._overfull:
+            if self._queue.is_full or not self._send(self._streams.current, escalations, again=False):
                 self._shed(keys)
-            else:
-                self._send(self._streams.current, escalations, again=False)
         finally:
             with self._lock:
                 self._expected.difference_update(keys)
 
-    def _send(self, features: EdgeFeatures, escalations: Sequence[Escalation], *, again: bool) -> None:
+    def _send(self, features: EdgeFeatures, escalations: Sequence[Escalation], *, again: bool) -> bool:
+        """False where Redis is full."""
         try:
             added = features.escalate(escalations)
-        except StreamFull:
-            self._overfull = True
-            self._shed([(one.device, one.id) for one in escalations])
-            return
+        except StreamFull as full:
+            self._queue.refuse()
+            held_back = self._occasionally.passes("redis_full")
+            if held_back is not None:
+                self._log.warning("redis_full", cause=str(full), held_back=held_back)
+            return False
         for escalation, was_added in zip(escalations, added, strict=True):
             if was_added:
                 device = self._devices(escalation.device)
                 size = len(escalation.features)
+                self._queue.add(len(escalation.encode()))
                 self._metrics.escalations.labels(device=device, again="yes" if again else "no").inc()
                 self._metrics.feature_bytes.labels(device=device).inc(size)
                 self._metrics.feature_bytes_size.observe(size)
+        return True
 
     def _shed(self, keys: Sequence[Key]) -> None:
-        self._finals.settle(list(self._journal.waiting_rows(keys).values()), "shed")
-
-    def _resend(self) -> None:
-        """Look for the entries of all waiting rows; send again those that are gone and still wait."""
-        after = 0
-        while not self._stopping:
-            rows = self._journal.waiting(after=after, limit=_RESEND_ROWS)
-            if not rows:
-                return
-            after = rows[-1].n
-            with self._lock:
-                rows = [row for row in rows if row.key not in self._expected]
-            gone = self._gone(rows)
-            if gone:
-                self._replies.read_to_end()
-                self._send_again(gone)
-            if self._fresh:
-                self._send_fresh()
-
-    def _gone(self, rows: Iterable[WaitingRow]) -> list[WaitingRow]:
-        by_stream: dict[StreamKey, list[WaitingRow]] = defaultdict(list)
-        for row in rows:
-            by_stream[row.network, row.partitions].append(row)
-        gone = []
-        for key, chosen in by_stream.items():
-            standing = self._streams.by_key[key].entries_exist([row.key for row in chosen])
-            gone += [row for row, stands in zip(chosen, standing, strict=True) if not stands]
-        return gone
+        """Make the edge's label final, but where an entry stands: a refusal may have come in the middle."""
+        standing = self._streams.current.entries_exist(keys)
+        lost = [key for key, stands in zip(keys, standing, strict=True) if not stands]
+        self._finals.settle(list(self._journal.waiting_rows(lost).values()), "shed")
 
     def _send_again(self, rows: Sequence[WaitingRow]) -> None:
-        self._register()
         for key in {(row.network, row.partitions) for row in rows}:
             attempts = []
             for row in rows:
@@ -225,7 +230,9 @@ class Uplink:
             still = self._journal.escalate_again([((one.device, one.id), one.encode()) for one in attempts])
             due = [one for one, waits in zip(attempts, still, strict=True) if waits]
             if due:
-                self._log.info("escalating_again", rows=len(due), network=key[0])
+                held_back = self._occasionally.passes("escalating_again")
+                if held_back is not None:
+                    self._log.info("escalating_again", rows=len(due), network=key[0], held_back=held_back)
                 self._send(self._streams.by_key[key], due, again=True)
 
     def _reached(self) -> None:
@@ -233,7 +240,7 @@ class Uplink:
         self._failures = 0
         if not self._reachable:
             self._reachable = True
-            self._due["resend"] = 0.0  # what was being sent when Redis went away may be gone
+            self._replay.begin()  # what was being sent when Redis went away may be gone
             self._wake.set()
             self._log.info("redis_reachable_again")
 
@@ -242,7 +249,9 @@ class Uplink:
         if self._reachable:
             self._reachable = False
             self._log.warning("redis_unreachable", cause=str(error))
-        self._due = dict.fromkeys(self._due, 0.0)
+        with self._lock:
+            self._leave_to_the_journal(_QUEUE_AWAY_MAX)
+            self._due = dict.fromkeys(self._due, 0.0)
         self._failures += 1
         pause_s = min(_PAUSE_MAX_S, 0.1 * 2.0 ** min(self._failures, 8)) * random.uniform(0.5, 1.0)
         deadline = time.monotonic() + pause_s

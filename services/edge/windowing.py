@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from typing import Final
 
 from services.edge.decode import Readings
-from services.edge.journal import Journal
+from services.edge.errors import StorageFailed
 from services.edge.records import Batch
 from services.edge.window import DeviceWindows, Window, WindowRule, WindowState, advance, restarted
+from services.edge.windows import StoredWindows
 from services.metrics import DeviceNames, EdgeMetrics
 
 __all__ = ["Windowing"]
@@ -24,9 +26,9 @@ class Windowing:
     """
 
     def __init__(
-        self, journal: Journal, rule: WindowRule, metrics: EdgeMetrics, devices: DeviceNames, *, channels: int
+        self, stored: StoredWindows, rule: WindowRule, metrics: EdgeMetrics, devices: DeviceNames, *, channels: int
     ) -> None:
-        self._journal, self._rule, self._metrics, self._devices = journal, rule, metrics, devices
+        self._stored, self._rule, self._metrics, self._devices = stored, rule, metrics, devices
         self._channels = channels
         self._kept: OrderedDict[str, DeviceWindows] = OrderedDict()
         self._draft: dict[str, WindowState] = {}
@@ -71,8 +73,9 @@ class Windowing:
         for device, state in self._draft.items():
             self._of(device).state = state
             if self._since_forgotten.get(device, 0) >= _FORGET_EVERY:
-                self._since_forgotten[device] = 0
-                self._journal.forget_marks(device, kept=self._rule.marks_kept)
+                with contextlib.suppress(StorageFailed):  # the batch is committed all the same; next time, then
+                    self._stored.forget_marks(device, kept=self._rule.marks_kept)
+                    self._since_forgotten[device] = 0
         self._draft.clear()
         self._marks.clear()
         while len(self._kept) > _DEVICES_MAX:
@@ -84,7 +87,7 @@ class Windowing:
     def _of(self, device: str) -> DeviceWindows:
         found = self._kept.get(device)
         if found is None:
-            found = self._kept[device] = self._journal.device_windows(
+            found = self._kept[device] = self._stored.of(
                 device, channels=self._channels, marks_kept=self._rule.marks_kept
             )
         self._kept.move_to_end(device)

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from hybrid_model.bundle import Manifest
+from services.edge.attempts import Attempts, Run
+from services.edge.bounds import Bounds
+from services.edge.chores import Chores
+from services.edge.connection import Connection
 from services.edge.deadlines import Deadlines
-from services.edge.finals import Finals, Settlement
-from services.edge.intake import Intake
+from services.edge.errors import EdgeError, StorageFailed
+from services.edge.finals import Finals
+from services.edge.in_hand import InHand
 from services.edge.journal import Journal
 from services.edge.labels import LabelMaker
 from services.edge.outbox import Outbox
+from services.edge.queue_limits import QueueLimits
 from services.edge.replies import ReplyReader
 from services.edge.router import Engine, Router
 from services.edge.spool import Spool
+from services.edge.storage import Storage
 from services.edge.streams import Streams
-from services.edge.topics import InputTopics
 from services.edge.uplink import Uplink
+from services.edge.watchdog import Watchdog
+from services.feature_keys import FeatureKeys
 from services.logs import get_logger
-from services.messages import Status, status_topic
+from services.messages import Status
 from services.metrics import DeviceNames, EdgeMetrics
-from services.mqtt import Delivery, Filter, Message, MqttLink
-from services.settings import Settings
+from services.settings import EdgeSettings, Settings
 
 __all__ = ["EdgeWorker"]
 
 _TICK_S: Final = 0.1
-_GAUGES_S: Final = 1.0
-_CLOCK_S: Final = 10.0
-_EXPIRED_MAX: Final = 256
+_STILL_MAX: Final = 2.0
 
 
 class EdgeWorker:
@@ -43,13 +51,23 @@ class EdgeWorker:
         engine: Its edge half.
         spool: The worker's folder, held.
         metrics: What is counted.
+        on_hang: Called in another thread when a batch outlasts `edge.batch_timeout_s`; it ends the process.
+        alarm: Let the kernel end the process too, where a batch hangs so that no other thread runs.
 
     Raises:
-        EdgeError: where an input cannot feed the bundle, or the journal cannot be opened.
+        EdgeError: where an input cannot feed the bundle, or the spool cannot be read or written.
     """
 
     def __init__(
-        self, settings: Settings, manifest: Manifest, engine: Engine, spool: Spool, metrics: EdgeMetrics
+        self,
+        settings: Settings,
+        manifest: Manifest,
+        engine: Engine,
+        spool: Spool,
+        metrics: EdgeMetrics,
+        *,
+        on_hang: Callable[[], None] = lambda: None,
+        alarm: bool = False,
     ) -> None:
         self._settings, self._spool, self._metrics = settings, spool, metrics
         self._log = get_logger("edge")
@@ -57,76 +75,134 @@ class EdgeWorker:
         labels = LabelMaker(manifest)
         self._status = Status(state="online", worker=spool.worker, bundle=labels.bundle, kernel=engine.kernel)
         devices = DeviceNames(settings.metrics.devices_max)
-        topics = InputTopics(edge.inputs, site)
-        self._filters = [Filter(topic, one.qos) for topic, one in zip(topics.filters, edge.inputs, strict=True)]
-        self._intake = Intake(edge, settings.limits, topics, metrics, self._acknowledge)
-        self._link = self._make_link()
-        self._journal = Journal(spool.journal_path, power_safe=edge.durability == "power")
-        self._journal.remember_network(labels.network)
-        self._outbox = Outbox(self._link, self._journal, metrics, site=site)
-        self._finals = Finals(self._journal, self._outbox, metrics, devices)
-        self._streams = Streams(
-            settings.redis, manifest.network_id, self._journal.awaited_streams(), site=site, worker=spool.worker
-        )
-        self._replies = ReplyReader(
-            self._streams, self._journal, self._finals, self._outbox, metrics, corrections=edge.correction
-        )
-        self._uplink = Uplink(
-            self._streams,
+        self._connection = Connection(settings, spool, self._status, metrics)
+        self._link = self._connection.link
+        self._storage = Storage(metrics)
+        with _failing_to_start(), contextlib.ExitStack() as opened:
+            self._journal = opened.enter_context(
+                Journal(spool.journal_path, power_safe=edge.durability == "power", bytes_max=edge.journal_bytes_max)
+            )
+            self._in_hand = opened.enter_context(InHand(spool.in_hand_path, edge.batch_max))
+            self._journal.networks.remember(labels.network)
+            self._attempts = Attempts(
+                self._journal.attempted, self._in_hand, metrics, max_deliveries=edge.max_deliveries
+            )
+            self._outbox = Outbox(self._link, self._journal, metrics, site=site)
+            self._finals = Finals(self._journal, self._outbox, metrics, devices)
+            self._bounds = Bounds(
+                self._journal,
+                self._finals,
+                self._storage,
+                metrics,
+                waiting_max=edge.waiting_max,
+                bytes_max=edge.journal_bytes_max,
+            )
+            self._streams = Streams(
+                settings.redis,
+                manifest.network_id,
+                self._journal.awaited_streams(),
+                site=site,
+                worker=spool.worker,
+                keys=_feature_keys(edge),
+            )
+            self._replies = ReplyReader(
+                self._streams,
+                self._journal,
+                self._finals,
+                self._outbox,
+                self._storage,
+                metrics,
+                corrections=edge.correction,
+            )
+            self._uplink = Uplink(
+                self._streams,
+                self._journal,
+                self._replies,
+                self._finals,
+                metrics,
+                devices,
+                limits=QueueLimits.of(edge),
+                resend_per_s=edge.resend_per_s,
+            )
+            self._deadlines = Deadlines()
+            self._router = Router(
+                settings,
+                manifest,
+                engine,
+                self._journal,
+                self._bounds,
+                self._outbox,
+                self._uplink,
+                metrics,
+                devices,
+                worker=spool.worker,
+                acknowledge=self._link.acknowledge,
+                on_deadlines=self._deadlines.add,
+            )
+            opened.pop_all()
+        self._chores = Chores(
             self._journal,
-            self._replies,
+            self._storage,
+            self._bounds,
+            self._deadlines,
             self._finals,
-            metrics,
-            devices,
-            queue_length_max=edge.queue_length_max,
-        )
-        self._deadlines = Deadlines()
-        self._router = Router(
-            settings,
-            manifest,
-            engine,
-            self._journal,
             self._outbox,
             self._uplink,
+            self._connection.intake,
+            self._link,
             metrics,
-            devices,
-            worker=spool.worker,
-            acknowledge=self._link.acknowledge,
-            on_deadlines=self._deadlines.add,
+            dedupe_window_s=edge.dedupe_window_s,
         )
+        self._watchdog = Watchdog(batch_timeout_s=edge.batch_timeout_s, on_hang=on_hang, alarm=alarm)
         self._stopping = False
         self._failed = threading.Event()
-        self._held_back = False
-        self._told: dict[str, int] = {}
-        self._ticked_at = self._gauged_at = self._clocked_at = time.monotonic()
+        self._moved_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="edge", daemon=True)
 
     @property
-    def ready(self) -> bool:
-        """Whether samples come in and are handled."""
-        return self._link.connected and self.healthy
+    def impediments(self) -> list[str]:
+        """What keeps samples from coming in and being handled now, a phrase each; nothing, if all is well."""
+        found = []
+        if not self.healthy:
+            found.append("the worker has failed or is not started")
+        if not self._link.connected:
+            found.append(f"not connected to the MQTT broker at {self._link.address}")
+        if self._storage.cause is not None:
+            found.append(f"nothing can be stored: {self._storage.cause}")
+        if self._still_s > self._settings.edge.batch_timeout_s / 2:
+            found.append(f"the worker has been at one step for {self._still_s:.0f} s")
+        return found
 
     @property
     def healthy(self) -> bool:
-        """Whether the worker's thread runs."""
-        return self._thread.is_alive() and not self._failed.is_set()
+        """Whether the worker's thread runs, and goes on; a disk that hangs holds it as well."""
+        going_on = self._still_s <= _STILL_MAX * self._settings.edge.batch_timeout_s
+        return self._thread.is_alive() and not self._failed.is_set() and going_on
+
+    @property
+    def _still_s(self) -> float:
+        return time.monotonic() - self._moved_at
 
     def start(self) -> None:
-        """Connect and begin. Raises MqttError where the broker cannot be reached or refuses."""
-        filters = [one.topic for one in self._filters]
-        self._spool.remember_filters([*self._spool.filters(), *filters])
-        self._deadlines.add(self._deadlines_of_earlier_runs())
+        """Connect and begin. Raises MqttError where the broker cannot be reached or refuses, EdgeError as above."""
         try:
-            self._link.start()
+            self._deadlines.add(self._deadlines_of_earlier_runs())
+            self._connection.start()
         except BaseException:
+            self._connection.stop(farewell=False)
             self._journal.close()
+            self._in_hand.close()
             raise
-        self._spool.remember_filters(filters)
+        self._watchdog.start()
         self._thread.start()
         self._replies.start()
         self._uplink.start()
         self._log.info(
-            "edge_started", worker=self._spool.worker, bundle=self._status.bundle, kernel=self._status.kernel
+            "edge_started",
+            worker=self._spool.worker,
+            bundle=self._status.bundle,
+            kernel=self._status.kernel,
+            **self._journal.counts,
         )
 
     def wait(self, timeout_s: float) -> bool:
@@ -136,92 +212,62 @@ class EdgeWorker:
     def stop(self) -> None:
         """Finish the batch in hand, send and publish what is due, within bounds; the rest lies in the journal."""
         self._stopping = True
-        self._intake.nudge()
+        self._connection.intake.nudge()
         self._thread.join(self._settings.edge.drain_s)
         finished = not self._thread.is_alive()
+        self._watchdog.stop()
         self._uplink.stop(timeout_s=min(2.0, self._settings.redis.timeout_s))
         self._replies.stop()
-        farewell = Status("stopped", self._status.worker, self._status.bundle, self._status.kernel)
-        self._link.stop(farewell=self._message(farewell))
+        self._connection.stop(farewell=True)
         self._streams.close()
         if finished:
-            self._journal.mark_done(self._outbox.take_done())
+            with contextlib.suppress(StorageFailed):  # those labels are published again, byte for byte
+                self._chores.mark_done()
             self._journal.close()
+            self._in_hand.close()
         self._log.info("edge_stopped", worker=self._spool.worker, batch_finished=finished)
 
     # The worker's thread
 
     def _run(self) -> None:
-        edge = self._settings.edge
         try:
             while not self._stopping:
-                arrivals = self._intake.batch(edge.batch_max, linger_s=edge.linger_ms / 1000, timeout_s=_TICK_S)
-                if self._held_back and self._intake.has_room():
-                    self._held_back = False
-                    self._link.wake()
-                if arrivals:
-                    self._router.handle(arrivals)
-                if time.monotonic() - self._ticked_at >= _TICK_S:
-                    self._tick()
-        except Exception:
+                self._moved_at = time.monotonic()
+                for run in self._attempts.runs(self._connection.arrivals(_TICK_S)):
+                    if not self._handle(run):
+                        break
+                self._chores.do()
+        except BaseException:  # a decoder may raise anything; whoever watches must hear of it
             self._log.exception("edge_failed")
             self._failed.set()
 
-    def _tick(self) -> None:
-        """What is due now and then: rows done, deadlines, labels left behind, gauges, forgetting."""
-        now = time.monotonic()
-        self._ticked_at = now
-        done = self._outbox.take_done()
-        self._journal.mark_done(done)
-        self._outbox.forget(done)
-        expired = self._deadlines.expired(limit=_EXPIRED_MAX)
-        if expired:
-            reason: Settlement = "deadline" if self._uplink.reachable else "offline"
-            self._finals.settle(list(self._journal.waiting_rows(expired).values()), reason)
-        self._outbox.refill()
-        self._outbox.pump()
-        if now - self._gauged_at >= _GAUGES_S:
-            self._gauged_at = now
-            self._set_gauges()
-        if now - self._clocked_at >= _CLOCK_S:
-            if self._link.connected:
-                self._journal.pass_time(now - self._clocked_at)
-            self._clocked_at = now
-            evicted = self._journal.forget(
-                older_than_s=self._settings.edge.dedupe_window_s, bytes_max=self._settings.edge.journal_bytes_max
-            )
-            self._metrics.journal_done_evicted.inc(evicted)
-            if len(self._deadlines) > 2 * self._journal.counts["waiting"] + _EXPIRED_MAX:
-                self._deadlines.keep(self._journal.waiting_keys())
+    def _handle(self, run: Run) -> bool:
+        """One run, from decoding to acknowledgement. False where the worker stops before it could be stored.
 
-    def _set_gauges(self) -> None:
-        metrics, link = self._metrics, self._link
-        metrics.inbox_length.set(len(self._intake))
-        metrics.mqtt_connected.set(link.connected)
-        for state, count in self._journal.counts.items():
-            metrics.journal_rows.labels(state=state).set(count)
-        self._catch_up("messages_acknowledged", link.sent_acknowledgements)
-        self._catch_up("acknowledgements_discarded", link.discarded_acknowledgements)
-        self._catch_up("mqtt_connections", link.generation)
+        What fails in between ends the worker, and its messages run alone when they come again; but for a disk that
+        fails, which is none of their fault.
+        """
+        self._moved_at = time.monotonic()
+        try:
+            if not self._stored(partial(self._attempts.begin, run)):
+                return False
+            with self._watchdog.watching():
+                decided = self._router.decide(run.arrivals)
+            if self._stored(partial(self._router.conclude, decided)) and self._stored(partial(self._attempts.end, run)):
+                return True
+        except (sqlite3.Error, StorageFailed):
+            self._attempts.put_down()
+            raise
+        self._attempts.put_down()
+        return False
 
-    def _catch_up(self, name: str, total: int) -> None:
-        """Bring a counter to what the link has counted."""
-        seen = self._told.get(name, 0)
-        getattr(self._metrics, name).inc(total - seen)
-        self._told[name] = total
+    def _stored(self, store: Callable[[], None]) -> bool:
+        return self._storage.until_stored("batch", store, give_up=lambda: self._stopping, pause=self._pause)
 
-    # Parts
-
-    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        self._link.acknowledge(deliveries)
-
-    def _may_read(self) -> bool:
-        room = self._intake.has_room()
-        if not room:
-            self._held_back = True
-            # Asked again below: the worker may have made room before it could see that we wait for it.
-            room = self._intake.has_room()
-        return room
+    def _pause(self) -> None:
+        time.sleep(_TICK_S)
+        self._moved_at = time.monotonic()
+        self._chores.do()
 
     def _deadlines_of_earlier_runs(self) -> list[tuple[tuple[str, str], float]]:
         found, after = [], 0
@@ -230,20 +276,16 @@ class EdgeWorker:
             after = rows[-1].n
         return found
 
-    def _make_link(self) -> MqttLink:
-        kept = {one.topic for one in self._filters}
-        offline = Status("offline", self._status.worker, self._status.bundle, self._status.kernel)
-        return MqttLink(
-            self._settings.mqtt,
-            client_id=f"dewpoint-{self._settings.site.name}-{self._spool.worker}",
-            filters=self._filters,
-            dropped=[topic for topic in self._spool.filters() if topic not in kept],
-            on_message=self._intake.take,
-            may_read=self._may_read,
-            birth=self._message(self._status),
-            will=self._message(offline),
-        )
 
-    def _message(self, status: Status) -> Message:
-        topic = status_topic(self._settings.site.name, status.worker)
-        return Message(topic, status.encode(), qos=1, retain=True)
+@contextlib.contextmanager
+def _failing_to_start() -> Iterator[None]:
+    """What fails on the spool's disk now keeps the worker from starting."""
+    try:
+        yield
+    except StorageFailed as error:
+        raise EdgeError(f"{error}; make room on the disk of the spool") from None
+
+
+def _feature_keys(edge: EdgeSettings) -> FeatureKeys | None:
+    path = edge.features_key_file
+    return None if path is None else FeatureKeys(path, setting="edge.features_key_file")

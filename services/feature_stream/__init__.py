@@ -4,7 +4,8 @@ An escalation is an entry of its network's stream until a cloud worker answers i
 reply to the stream of the edge worker that sent it. What goes wrong is StreamUnavailable or StreamFull.
 """
 
-from services.feature_stream.cloud import Answer, CloudFeatures, Delivery
+from services.feature_stream.cloud import CloudFeatures
+from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed
 from services.feature_stream.edge import EdgeFeatures, ReplyEntry
 from services.feature_stream.errors import StreamFull, StreamUnavailable
 from services.feature_stream.keys import Stream, partition_of
@@ -12,9 +13,11 @@ from services.feature_stream.queue import QueueState
 
 __all__ = [
     "Answer",
+    "Burial",
     "CloudFeatures",
     "Delivery",
     "EdgeFeatures",
+    "Missed",
     "QueueState",
     "ReplyEntry",
     "Stream",

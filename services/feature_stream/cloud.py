@@ -5,56 +5,24 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import Final
 
 import msgpack
 
 from services.feature_stream import registry
+from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed
 from services.feature_stream.errors import GroupMissing
 from services.feature_stream.keys import GROUP, Stream, note
 from services.feature_stream.link import Entry, RedisLink, ScriptCall
 from services.feature_stream.queue import QueueState, queue_state
-from services.messages import Reply
 from services.settings import RedisSettings
 
-__all__ = ["Answer", "CloudFeatures", "Delivery"]
+__all__ = ["CloudFeatures"]
 
 _FROM_THE_START = "-"
 _ERROR_CHARACTERS_MAX = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An entry leased to this worker.
-
-    Attributes:
-        stream: Network and partition that it came from.
-        entry_id: Redis' id of it.
-        payload: The escalation as it lies there; None where the entry has another form.
-        history: One line for each lone run that was begun: Redis time, consumer, error where one was noted.
-        exhausted: Its lone runs are used up: it belongs to the dead letters.
-    """
-
-    stream: Stream
-    entry_id: str
-    payload: bytes | None
-    history: tuple[str, ...] = ()
-    exhausted: bool = False
-
-    @property
-    def redelivered(self) -> bool:
-        """Whether it is to run alone, because a worker had it before."""
-        return bool(self.history)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply to a delivery, and the edge worker that it goes to."""
-
-    delivery: Delivery
-    site: str
-    worker: str
-    reply: Reply
+_LOOKED_AT_ONCE: Final = 1000
+DEAD_LETTERS_MAX: Final = 10_000
 
 
 class CloudFeatures:
@@ -68,12 +36,23 @@ class CloudFeatures:
         consumer: Name of this process in the group, never used by another process: by it a lease is known.
         lease_s: An entry that nobody renews for so long may be claimed by anyone.
         max_deliveries: Lone runs that an entry gets before it goes to the dead letters.
+        dead_letters_max: Dead letters that a stream keeps; the oldest are forgotten.
     """
 
-    def __init__(self, settings: RedisSettings, *, consumer: str, lease_s: float, max_deliveries: int) -> None:
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        consumer: str,
+        lease_s: float,
+        max_deliveries: int,
+        dead_letters_max: int = DEAD_LETTERS_MAX,
+    ) -> None:
         self.consumer = consumer
         self.lease_s = lease_s
         self.max_deliveries = max_deliveries
+        self.dead_letters_max = dead_letters_max
+        self._silent_s = settings.replies_kept_s
         self._link = RedisLink(settings)
         self._lease_ms = int(lease_s * 1000)
         self._streams: dict[str, Stream] = {}
@@ -83,6 +62,11 @@ class CloudFeatures:
     def streams(self) -> tuple[Stream, ...]:
         """The streams that are read."""
         return tuple(self._streams.values())
+
+    @property
+    def reachable(self) -> bool:
+        """Whether Redis answered the last call, from whatever thread."""
+        return self._link.reachable
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,7 +81,7 @@ class CloudFeatures:
         return registry.entered(self._link)
 
     def serve(self, streams: Iterable[Stream]) -> None:
-        """Read these streams too, from their first entry on; their groups are created. Raises StreamFull too."""
+        """Read these streams too, from their first entry on; their groups are created."""
         for stream in streams:
             if stream.features not in self._streams:
                 self._create_groups([stream])
@@ -137,13 +121,21 @@ class CloudFeatures:
         return reply
 
     def begin_lone_run(self, delivery: Delivery) -> Delivery | None:
-        """Count the start of a lone run of a leased entry. None where the lease is lost."""
+        """Count the start of a lone run of a leased entry; may be repeated. None where the lease is lost."""
         stream = delivery.stream
-        arguments = (GROUP, self.consumer, delivery.entry_id)
+        arguments = (GROUP, self.consumer, delivery.entry_id, len(delivery.history))
         [history] = self._link.scripts([ScriptCall("run_alone", (stream.features, stream.runs), arguments)])
         if not history:
             return None
         return Delivery(stream, delivery.entry_id, delivery.payload, _lines(history))
+
+    def uncount(self, delivery: Delivery) -> bool:
+        """Take back the start of a lone run that could not be tried. False where the lease was lost."""
+        stream = delivery.stream
+        before = delivery.history if delivery.exhausted else delivery.history[:-1]
+        arguments = (GROUP, self.consumer, delivery.entry_id, "\n".join(before))
+        [done] = self._link.scripts([ScriptCall("uncount", (stream.features, stream.runs), arguments)])
+        return bool(done)
 
     def give_up(self, delivery: Delivery, error: str, *, pause_s: float) -> bool:
         """Note why a lone run failed; anyone may claim the entry after `pause_s`. False where the lease was lost."""
@@ -153,12 +145,11 @@ class CloudFeatures:
         [noted] = self._link.scripts([ScriptCall("give_up", (stream.features, stream.runs), arguments)])
         return bool(noted)
 
-    def answer(self, answers: Sequence[Answer]) -> list[float | None]:
+    def answer(self, answers: Sequence[Answer]) -> list[float | Missed]:
         """Reply, and remove entry, note and history, each answer in one step.
 
-        Returns for each the seconds since its entry was added, None where the lease was lost. May be repeated after
-        an error: what was answered by then is None. Raises StreamFull where Redis is full
-        even after the entry was freed.
+        Returns for each the seconds since its entry was added, or why it was not sent. May be repeated after an error:
+        what was answered by then is gone.
         """
         calls = [
             ScriptCall(
@@ -175,14 +166,15 @@ class CloudFeatures:
                     answer.delivery.entry_id,
                     note(answer.reply.device, answer.reply.id),
                     answer.reply.encode(),
+                    self._replies_kept_ms,
                 ),
             )
             for answer in answers
         ]
-        return [age_ms / 1000 if age_ms >= 0 else None for age_ms in self._link.scripts(calls)]
+        return [age_ms / 1000 if age_ms >= 0 else Missed(age_ms) for age_ms in self._link.scripts(calls)]
 
-    def dead_letter(self, delivery: Delivery, error: str, *, answer: Answer | None = None) -> bool:
-        """Move an entry to the dead letters and send `answer`, in one step. False where the lease was lost.
+    def dead_letter(self, delivery: Delivery, error: str, *, answer: Answer | None = None) -> Burial:
+        """Move an entry to the dead letters and send `answer`, in one step.
 
         The dead letter is msgpack: ``{v, entry_id, payload, error, worker, at, history}``.
         """
@@ -199,12 +191,16 @@ class CloudFeatures:
             }
         )
         keys = [stream.features, stream.notes, stream.runs, stream.dead]
-        arguments: list[str | bytes | int] = [GROUP, self.consumer, delivery.entry_id, letter]
+        arguments: list[str | bytes | int] = [
+            GROUP, self.consumer, delivery.entry_id, letter, self.dead_letters_max
+        ]  # fmt: skip
         if answer is not None:
             keys.append(stream.replies(answer.site, answer.worker))
-            arguments += [note(answer.reply.device, answer.reply.id), answer.reply.encode()]
-        [moved] = self._link.scripts([ScriptCall("dead_letter", keys, arguments)])
-        return bool(moved)
+            arguments += [
+                note(answer.reply.device, answer.reply.id), answer.reply.encode(), self._replies_kept_ms
+            ]  # fmt: skip
+        [told] = self._link.scripts([ScriptCall("dead_letter", keys, arguments)])
+        return Burial(None, told) if told >= 0 else Burial(Missed(told))
 
     def renew(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Renew leases; returns those that were lost."""
@@ -220,6 +216,25 @@ class CloudFeatures:
             lost += [item for item, kept in zip(items, renewed, strict=True) if not kept]
         return lost
 
+    def mend_leases(self) -> None:
+        """Let leases begin now that began in the future, because Redis' clock was set back."""
+        for stream in self.streams:
+            start: str | None = "-"
+            while start is not None:
+                call = ScriptCall("mend_leases", (stream.features,), (GROUP, start, _LOOKED_AT_ONCE))
+                [last] = self._link.scripts([call])
+                start = f"({last.decode()}" if last else None
+
+    def sweep_notes(self) -> None:
+        """Remove the notes of entries that are gone because nobody could read them; an answer removes its own."""
+        for stream in self.streams:
+            cursor = b"0"
+            while True:
+                call = ScriptCall("sweep_notes", (stream.features, stream.notes), (cursor, _LOOKED_AT_ONCE))
+                [cursor] = self._link.scripts([call])
+                if cursor == b"0":
+                    break
+
     def retire(self, *, silent_s: float, leave: bool = False) -> int:
         """Delete consumers silent for `silent_s`, and this one if it is to `leave`, where nothing is pending for them.
 
@@ -228,6 +243,21 @@ class CloudFeatures:
         arguments = (GROUP, self.consumer if leave else "", int(silent_s * 1000))
         calls = [ScriptCall("retire", (stream.features,), arguments) for stream in self.streams]
         return sum(self._link.scripts(calls))
+
+    def forget_silent(self) -> list[Stream]:
+        """Forget streams of edges that are silent for `redis.replies_kept_s`; returns those that are served no more.
+
+        That is: streams in which nothing waits, no dead letter lies, and that no edge has entered.
+        """
+        for stream in registry.silent(self._link, self._silent_s):
+            if self._is_empty(stream, remove=False):
+                registry.forget(self._link, stream, self._silent_s)
+        unused = [stream for stream in self.streams if stream not in self.registered()]
+        gone = [stream for stream in unused if self._is_empty(stream, remove=True)]
+        for stream in gone:
+            del self._streams[stream.features]
+            self._cursors.pop(stream, None)
+        return gone
 
     def queue(self, network_id: str) -> QueueState:
         """How much waits in the served streams of one network."""
@@ -238,9 +268,17 @@ class CloudFeatures:
         commands = [("XLEN", stream.dead) for stream in self.streams if stream.network_id == network_id]
         return sum(self._link.calls(commands))
 
+    @property
+    def _replies_kept_ms(self) -> int:
+        return int(self._silent_s * 1000)
+
     def _create_groups(self, streams: Iterable[Stream]) -> None:
-        for stream in streams:
-            self._link.create_group(stream.features, GROUP)
+        self._link.scripts([ScriptCall("create_group", (stream.features,), (GROUP,)) for stream in streams])
+
+    def _is_empty(self, stream: Stream, *, remove: bool) -> bool:
+        keys = (stream.features, stream.notes, stream.runs, stream.dead)
+        [empty] = self._link.scripts([ScriptCall("let_go", keys, ("remove" if remove else "try",))])
+        return bool(empty)
 
     def _claim_after(self, stream: Stream, cursor: str) -> Delivery | None:
         arguments = (GROUP, self.consumer, self._lease_ms, cursor, self.max_deliveries)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from services.feature_keys import FeatureKeys
 from services.feature_stream import registry
 from services.feature_stream.keys import Stream, note, partition_of
 from services.feature_stream.link import Entry, RedisLink, ScriptCall
@@ -38,14 +39,24 @@ class EdgeFeatures:
         partitions: Over how many streams the devices are spread.
         site: Name of the site; with `worker` it addresses the replies.
         worker: Name of this edge worker.
+        keys: Features are encrypted under the first of them; none to send them plain.
     """
 
     def __init__(
-        self, settings: RedisSettings, *, network_id: str, partitions: int = 1, site: str, worker: str
+        self,
+        settings: RedisSettings,
+        *,
+        network_id: str,
+        partitions: int = 1,
+        site: str,
+        worker: str,
+        keys: FeatureKeys | None = None,
     ) -> None:
+        self._keys = keys
         self.network_id = network_id
         self.streams = tuple(Stream(network_id, partition) for partition in range(partitions))
         self._replies = {stream.replies(site, worker): stream for stream in self.streams}
+        self._kept_ms = int(settings.replies_kept_s * 1000)
         self._link = RedisLink(settings)
 
     def close(self) -> None:
@@ -59,10 +70,15 @@ class EdgeFeatures:
     def register(self, others: Iterable[tuple[str, int]] = ()) -> None:
         """Enter this network's streams into the registry, and `others`, (network id, partitions), that rows wait for.
 
-        Raises StreamFull too.
+        Puts off the end of this network's unread replies: those of an edge that is gone are not kept for ever.
         """
         others_streams = [Stream(network, part) for network, parts in others for part in range(parts)]
         registry.enter(self._link, [*self.streams, *others_streams])
+        self.keep_replies()
+
+    def keep_replies(self) -> None:
+        """Let unread replies live for `redis.replies_kept_s` from now."""
+        self._link.calls([("PEXPIRE", key, self._kept_ms) for key in self._replies])
 
     def escalate(self, escalations: Sequence[Escalation]) -> list[bool]:
         """Send hard samples up: True where an entry was added, False where the sample's entry stands already.
@@ -121,7 +137,8 @@ class EdgeFeatures:
 
     def _escalate_call(self, escalation: Escalation) -> ScriptCall:
         stream = self._stream_of(escalation.device)
-        arguments = (note(escalation.device, escalation.id), escalation.encode())
+        sent = escalation if self._keys is None else self._keys.encrypt(escalation)
+        arguments = (note(escalation.device, escalation.id), sent.encode())
         return ScriptCall("escalate", (stream.features, stream.notes), arguments)
 
     def _reply_entry(self, entry: Entry) -> ReplyEntry:

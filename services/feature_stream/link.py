@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterable, Sequence
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha1
 from typing import Any
 
@@ -13,15 +16,19 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from services import tls
+from services.feature_stream.connecting import BoundedConnect
 from services.feature_stream.errors import GroupMissing, StreamFull, StreamUnavailable
-from services.settings import RedisSettings, read_secret
+from services.feature_stream.shards import Command, Shards
+from services.secret_files import read_secret
+from services.settings import RedisSettings
 
 __all__ = ["Command", "Entry", "RedisLink", "ScriptCall"]
 
-Command = tuple[str | bytes | int, ...]
-
 _FIELD = b"m"
-_LEASE_SCRIPTS = frozenset({"claim", "run_alone", "give_up", "renew", "answer", "dead_letter"})
+_NEXT_STREAM_MS = 50
+_MOVES_MAX = 4
+_LEASE_SCRIPTS = frozenset({"claim", "run_alone", "give_up", "uncount", "renew", "answer", "dead_letter"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,26 @@ class Entry:
     message: bytes | None
 
 
+class _Connection(BoundedConnect, redis.Connection):  # type: ignore[misc]
+    pass
+
+
+class _TlsConnection(_Connection):
+    """redis-py's own would let the system's certificates vouch for the server too, beside those of the settings."""
+
+    def __init__(self, *, tls_context: ssl.SSLContext, **arguments: Any) -> None:
+        super().__init__(**arguments)  # type: ignore[no-untyped-call]
+        self._tls_context = tls_context
+
+    def _connect(self) -> socket.socket:
+        connected = super()._connect()
+        try:
+            return self._tls_context.wrap_socket(connected, server_hostname=self.host)
+        except BaseException:
+            connected.close()
+            raise
+
+
 class RedisLink:
     """Redis for one process; several threads may share it. Connects at the first call, and again when needed.
 
@@ -52,16 +79,22 @@ class RedisLink:
     def __init__(self, settings: RedisSettings) -> None:
         self.address = f"{settings.host}:{settings.port}"
         self._timeout_s = settings.timeout_s
-        self._client: Any = redis.Redis(
-            **_connection_arguments(settings),
-            retry=Retry(NoBackoff(), 0),
-            socket_keepalive=True,
-            protocol=2,
-        )
+        self._reachable = False
+        self._by_stream = False
+        self._turn = 0
+        self._settings = settings
+        arguments = _connection_arguments(settings)
+        self._secret: str | None = arguments["password"]
+        self._shards = Shards(_client(arguments), lambda host, port: _client(arguments | {"host": host, "port": port}))
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the last call was answered, and not by a Redis that loads, only reads or has no cluster."""
+        return self._reachable
 
     def close(self) -> None:
         """Close all connections."""
-        self._client.close()
+        self._shards.close()
 
     def ping(self) -> None:
         """Raise StreamUnavailable unless Redis answers."""
@@ -86,7 +119,9 @@ class RedisLink:
         unknown = [position for position, reply in enumerate(replies) if _is_unknown_script(reply)]
         if unknown:
             names = sorted({calls[position].script for position in unknown})
-            self.calls([("SCRIPT LOAD", _source(name)) for name in names])
+            loads: list[Command] = [("SCRIPT LOAD", _source(name)) for name in names]
+            for client in self._shards.clients:
+                self._raise_first(self._bounded(partial(_run, client, loads)))
             repeated = self._pipelined([_evalsha(calls[position]) for position in unknown])
             for position, reply in zip(unknown, repeated, strict=True):
                 replies[position] = reply
@@ -95,25 +130,50 @@ class RedisLink:
 
     def read(self, keys: Sequence[str], *, count: int, block_ms: int) -> list[Entry]:
         """XREAD from the start of each stream: up to `count` entries of each, waiting up to `block_ms` for a first."""
-        options = self._read_options(count, block_ms)
-        return _entries(self.call("XREAD", *options, "STREAMS", *keys, *["0"] * len(keys)))
+        return self._read(("XREAD",), keys, "0", count, block_ms)
 
     def read_group(self, keys: Sequence[str], group: str, consumer: str, *, count: int, block_ms: int) -> list[Entry]:
         """XREADGROUP of entries nobody was given yet: up to `count` of each stream. Raises GroupMissing."""
-        options = self._read_options(count, block_ms)
-        command = ("XREADGROUP", "GROUP", group, consumer, *options, "STREAMS", *keys, *[">"] * len(keys))
-        return _entries(self.call(*command))
-
-    def create_group(self, key: str, group: str) -> None:
-        """Create a consumer group at the start of a stream, and the stream, unless they stand."""
-        [reply] = self._pipelined([("XGROUP CREATE", key, group, "0", "MKSTREAM")])
-        if isinstance(reply, Exception) and "BUSYGROUP" not in str(reply):
-            raise self._translated(reply) from reply
+        return self._read(("XREADGROUP", "GROUP", group, consumer), keys, ">", count, block_ms)
 
     def optional(self, commands: Sequence[Command]) -> list[Any]:
-        """As `calls`, with None for what Redis refuses, since not every user may ask everything."""
-        replies = self._pipelined(commands)
-        return [None if isinstance(reply, redis.ResponseError) else reply for reply in replies]
+        """As `calls`, with None for what this user may not ask."""
+        replies = [
+            None if isinstance(reply, redis.exceptions.NoPermissionError) else reply
+            for reply in self._pipelined(commands)
+        ]
+        self._raise_first(replies)
+        return replies
+
+    def _read(
+        self, command: tuple[str, ...], keys: Sequence[str], start: str, count: int, block_ms: int
+    ) -> list[Entry]:
+        if not self._by_stream:
+            options = self._read_options(count, block_ms)
+            [reply] = self._pipelined([(*command, *options, "STREAMS", *keys, *[start] * len(keys))])
+            if not _crosses_slots(reply):
+                self._raise_first([reply])
+                return _entries(reply)
+            self._by_stream = True
+        return self._read_by_stream(command, keys, start, count, block_ms)
+
+    def _read_by_stream(
+        self, command: tuple[str, ...], keys: Sequence[str], start: str, count: int, block_ms: int
+    ) -> list[Entry]:
+        """A server in cluster mode reads streams of several slots one by one, and can wait for one of them only."""
+        deadline = time.monotonic() + min(block_ms / 1000, self._timeout_s / 2)
+        while True:
+            replies = self.calls([(*command, "COUNT", count, "STREAMS", key, start) for key in keys])
+            found = [entry for reply in replies for entry in _entries(reply)]
+            left_ms = int((deadline - time.monotonic()) * 1000)
+            if found or left_ms < 1:
+                return found
+            self._turn += 1
+            key = keys[self._turn % len(keys)]
+            options = self._read_options(count, min(left_ms, _NEXT_STREAM_MS))
+            found = _entries(self.call(*command, *options, "STREAMS", key, start))
+            if found:
+                return found
 
     def _read_options(self, count: int, block_ms: int) -> tuple[str | int, ...]:
         if block_ms <= 0:
@@ -123,35 +183,95 @@ class RedisLink:
         return ("COUNT", count, "BLOCK", bound_ms)
 
     def _pipelined(self, commands: Sequence[Command]) -> list[Any]:
-        if not commands:
-            return []
+        return self._bounded(lambda: self._asked(commands))
+
+    def _bounded(self, ask: Callable[[], list[Any]]) -> list[Any]:
         try:
-            if len(commands) == 1:
-                try:
-                    return [self._client.execute_command(*commands[0])]
-                except redis.ResponseError as error:
-                    return [error]
-            with self._client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
-                replies: list[Any] = pipeline.execute(raise_on_error=False)
-                return replies
+            replies = ask()
         except (redis.RedisError, OSError) as error:
+            self._reachable = False
+            self._shards.forget()
             raise self._translated(error) from error
+        self._reachable = True
+        return replies
+
+    def _asked(self, commands: Sequence[Command]) -> list[Any]:
+        """In a cluster a node tells which other one to ask: it has not run the command then."""
+        replies: list[Any] = [None] * len(commands)
+        left = list(range(len(commands)))
+        for _ in range(_MOVES_MAX):
+            for client, positions in self._shards.split(commands, left).items():
+                told = _run(client, [commands[position] for position in positions])
+                for position, reply in zip(positions, told, strict=True):
+                    replies[position] = reply
+            left = [position for position in left if isinstance(replies[position], redis.exceptions.MovedError)]
+            if not left:
+                break
+            for position in left:
+                moved = replies[position]
+                self._shards.learn(moved.slot_id, moved.host or self._settings.host, moved.port)
+        return replies
 
     def _raise_first(self, replies: Iterable[Any]) -> None:
         errors = [reply for reply in replies if isinstance(reply, Exception)]
         if errors:
-            raise self._translated(errors[0]) from errors[0]
+            told = self._translated(errors[0])
+            self._reachable = isinstance(told, StreamFull | GroupMissing)
+            raise told from errors[0]
+
+    def _told(self, error: Exception) -> str:
+        settings = self._settings
+        told = None
+        if settings.tls.enabled:
+            told = tls.explain(error, section="redis", host=settings.host, ca_file=settings.tls.ca_file)
+        told = told or (str(error) or type(error).__name__) + _remedy(error, settings)
+        # Redis repeats the arguments of a command that it does not know: AUTH may be one, where it was renamed.
+        return told.replace(self._secret, "***") if self._secret else told
 
     def _translated(self, error: Exception) -> StreamUnavailable | StreamFull:
-        text = f"redis at {self.address}: {str(error) or type(error).__name__}"
+        text = f"redis at {self.address}: {self._told(error)}"
         # Errors inside scripts arrive wrapped, and each version of Redis wraps them differently.
         if isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in text:
             return StreamFull(text)
         if "NOGROUP" in text or "UNBLOCKED" in text:  # the latter while a read was waiting
             return GroupMissing(text)
         return StreamUnavailable(text)
+
+
+def _client(arguments: dict[str, Any]) -> Any:
+    pool = redis.ConnectionPool(**arguments, retry=Retry(NoBackoff(), 0), socket_keepalive=True, protocol=2)
+    return redis.Redis.from_pool(pool)
+
+
+def _run(client: Any, commands: Sequence[Command]) -> list[Any]:
+    """The replies of one node, errors among them."""
+    if not commands:
+        return []
+    if len(commands) == 1:
+        try:
+            return [client.execute_command(*commands[0])]
+        except redis.ResponseError as error:
+            return [error]
+    with client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        return replies
+
+
+def _remedy(error: Exception, settings: RedisSettings) -> str:
+    if isinstance(error, redis.AuthenticationError):  # also where nobody gets in without a name
+        return ": redis.username and redis.password_file must be those that it knows"
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return f": the ACL of {settings.username or 'the default user'} lacks it; see docs/security.md"
+    closed = isinstance(error, redis.ConnectionError) and ("closed by server" in str(error) or "reset" in str(error))
+    if not closed:
+        return ""
+    if not settings.tls.enabled:
+        return ": " + tls.NOT_TLS.format(section="redis")
+    if settings.tls.cert_file is None:
+        return ": if it asks for a client certificate, name ours in redis.tls.cert_file and key_file"
+    return ""
 
 
 def _connection_arguments(settings: RedisSettings) -> dict[str, Any]:
@@ -165,13 +285,9 @@ def _connection_arguments(settings: RedisSettings) -> dict[str, Any]:
         "socket_connect_timeout": settings.timeout_s,
     }
     if settings.tls.enabled:
-        files = {
-            "ssl_ca_certs": settings.tls.ca_file,
-            "ssl_certfile": settings.tls.cert_file,
-            "ssl_keyfile": settings.tls.key_file,
-        }
-        arguments |= {"ssl": True} | {name: str(path) for name, path in files.items() if path is not None}
-    return arguments
+        context = tls.make_context(settings.tls, section="redis")
+        return arguments | {"connection_class": _TlsConnection, "tls_context": context}
+    return arguments | {"connection_class": _Connection}
 
 
 def _evalsha(call: ScriptCall) -> Command:
@@ -180,6 +296,10 @@ def _evalsha(call: ScriptCall) -> Command:
 
 def _is_unknown_script(reply: object) -> bool:
     return isinstance(reply, redis.exceptions.NoScriptError)
+
+
+def _crosses_slots(reply: object) -> bool:
+    return isinstance(reply, redis.exceptions.ClusterCrossSlotError)
 
 
 @cache

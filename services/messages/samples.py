@@ -22,6 +22,8 @@ from services.messages.fields import (
 
 DIMENSIONS_MAX: Final = 4
 EXITS_MAX: Final = 64
+ESCALATION_BYTES_MAX: Final = 1 << 20
+REPLY_BYTES_MAX: Final = 1 << 16
 
 SampleKind = Literal["image", "array"]
 
@@ -81,7 +83,7 @@ class Escalation:
     """A hard sample on its way up: packed features, and what every computed exit thought of it.
 
     `b` is the network id; `attempt` counts from 1; `exits` holds (class index, score) by exit; `captured_at` is epoch
-    seconds.
+    seconds. `key` is the id of the key under which the features are encrypted; none where they are plain.
     """
 
     id: str
@@ -93,9 +95,11 @@ class Escalation:
     exits: tuple[tuple[int, float], ...]
     features: bytes
     captured_at: float
+    key: str | None = None
 
     def encode(self) -> bytes:
-        """The msgpack map `{v, id, site, worker, device, b, attempt, exits, features, captured_at}`."""
+        """The msgpack map `{v, id, site, worker, device, b, attempt, exits, features, captured_at}` and any `key`."""
+        encrypted = {} if self.key is None else {"key": self.key}
         return pack(
             {
                 "v": SCHEMA_VERSION,
@@ -108,13 +112,14 @@ class Escalation:
                 "exits": [list(pair) for pair in self.exits],
                 "features": self.features,
                 "captured_at": self.captured_at,
+                **encrypted,
             }
         )
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Read an escalation. Raises MessageError."""
-        fields = unpack(payload)
+        """Read an escalation. Raises MessageError (oversized above a MiB, and as `Sample.decode`)."""
+        fields = unpack(_bounded(payload, ESCALATION_BYTES_MAX))
         return cls(
             id=name(fields, "id"),
             site=name(fields, "site"),
@@ -125,6 +130,7 @@ class Escalation:
             exits=_exits(need(fields, "exits")),
             features=binary(fields, "features"),
             captured_at=seconds(fields, "captured_at"),
+            key=None if fields.get("key") is None else name(fields, "key"),
         )
 
 
@@ -178,8 +184,8 @@ class Reply:
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Read a reply. Raises MessageError."""
-        fields = unpack(payload)
+        """Read a reply. Raises MessageError (oversized above 64 KiB, and as `Sample.decode`)."""
+        fields = unpack(_bounded(payload, REPLY_BYTES_MAX))
         error = need(fields, "error")
         answered = error is None
         if not answered and not isinstance(error, str):
@@ -194,6 +200,12 @@ class Reply:
             confidence=share(fields, "confidence") if answered else None,
             error=error,
         )
+
+
+def _bounded(payload: bytes, bytes_max: int) -> bytes:
+    if len(payload) > bytes_max:
+        raise MessageError("oversized", f"{len(payload)} bytes, {bytes_max} are allowed")
+    return payload
 
 
 def _shape(value: Any) -> tuple[int, ...]:

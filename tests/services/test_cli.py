@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from services.cli import app
 
-COMMANDS = ("train", "export", "evaluate", "inspect", "edge", "cloud", "stream", "demo", "doctor")
-OURS = ("train", "export", "evaluate", "inspect", "stream", "demo", "doctor")
+OURS = ("train", "export", "calibrate", "evaluate", "explore", "inspect", "stream", "demo", "doctor")
+COMMANDS = (*OURS, "edge", "cloud", "dead")
 
 
 def _run(*arguments):
@@ -55,9 +55,23 @@ def test_help_loads_neither_torch_nor_numpy():
     [
         (("inspect", "nothing"), "nothing: no such file"),
         (("evaluate", "digits", "--data", "mnist"), "no data set is called 'mnist'"),
+        (("calibrate", "har", "--data", "digits"), "name the set it was trained on"),
+        (("calibrate", "digits", "--data", "digits", "--guarantee", "0"), "alpha = 0"),
+        (
+            ("calibrate", "digits", "--data", "digits", "--guarantee", "0.1", "--edge-share", "0.5"),
+            "--edge-share and --guarantee exclude each other",
+        ),
+        (("calibrate", "digits", "--data", "digits", "--out", "no/such/folder/x.dew"), "its folder does not exist"),
         (("train", "nothing", "--out", "x.dew"), "no recipe 'nothing'"),
         (("train", "digits", "--out", "no/such/folder/x.dew"), "its folder does not exist"),
         (("export", "nothing-s0.pt", "--recipe", "digits", "--out", "x.dew"), "no such checkpoint"),
+        (("explore", "nothing"), "no space 'nothing'"),
+        (("explore", "digits", "--report"), "no such study yet"),
+        (("explore", "digits", "--storage", "here.db"), "storage 'here.db' is no URL"),
+        (("explore", "digits", "--picture", "no/such/folder/x.svg"), "its folder does not exist"),
+        (("evaluate", "digits", "--data", "digits", "--radio", "smoke"), "take wifi, lte, 3g"),
+        (("evaluate", "digits", "--data", "digits", "--picture", "curve.bmp"), "pictures are written as"),
+        (("inspect", "digits", "--picture", "no/such/folder/x.svg"), "its folder does not exist"),
         (("stream", "digits", "--port", "9"), "MQTT broker at 127.0.0.1:9"),
         (("stream", "digits", "--config", "nothing.toml"), "nothing.toml"),
         (("stream", "digits", "--degrade", "rain"), "kinds are noise, blur, fog"),
@@ -79,8 +93,9 @@ def test_inspect_tells_layers_bits_and_energy(tmp_path):
     figures = tmp_path / "figures.json"
     ended = _run("inspect", "digits", "--json", str(figures))
     assert ended.exit_code == 0
-    assert "full-precision twin" in ended.output
+    assert "twin" in ended.output
     told = json.loads(figures.read_text())
+    assert [path["name"] for path in told["energy"]["mac"]["paths"]] == ["exit 0", "cloud", "twin"]
     assert told["name"] == "digits"
     binary = [layer for layer in told["layers"] if layer["weight_bits"] == 1]
     assert binary
@@ -94,9 +109,53 @@ def test_evaluate_writes_what_both_halves_and_the_whole_know(tmp_path):
     told = json.loads(path.read_text())
     assert told["samples"] == 359
     assert told["edge_share"] == pytest.approx(sum(told["exit_share"]))
-    assert set(told["accuracy"]) == {"hybrid", "edge", "cloud"}
+    assert set(told["accuracy"]) == {"hybrid", "edge", "cloud", "full_precision_twin"}
+    assert set(told["exit_error_bound"]) == {"alpha", "delta", "observed"}
     assert told["accuracy"]["hybrid"] >= 0.96
     assert {"energy_reduction_mac", "feature_bytes_mean"} <= told.keys()
+
+
+def test_evaluate_tells_the_whole_path_from_the_same_pass(tmp_path):
+    figures, path, picture = tmp_path / "figures.json", tmp_path / "curve.json", tmp_path / "curve.svg"
+    asked = ("--json", str(figures), "--curve", str(path), "--picture", str(picture))
+    ended = _run("evaluate", "digits", "--data", "digits", *asked)
+    assert ended.exit_code == 0, ended.output
+    told, whole = json.loads(path.read_text()), json.loads(figures.read_text())
+    (working,) = [point for point in told["points"] if point["working"]]
+    assert working["accuracy"] == whole["accuracy"]["hybrid"]
+    assert working["energy_reduction"]["mac"] == whole["energy_reduction_mac"]
+    assert "working point" in picture.read_text()
+
+
+def test_calibrate_shows_the_path_and_writes_the_same_network_at_the_chosen_point(tmp_path):
+    written, figures = tmp_path / "own.dew", tmp_path / "figures.json"
+    asked = ("--data", "digits", "--guarantee", "0.1", "--out", str(written), "--json", str(figures))
+    ended = _run("calibrate", "digits", *asked)
+    assert ended.exit_code == 0, ended.output
+    told = json.loads(figures.read_text())
+    kept = told["calibration"]
+    assert kept["alpha"] == 0.1
+    assert kept["point"] == kept["passed"]
+    assert f"Points {kept['start']} to {kept['passed']}" in ended.output
+    assert "working point" in ended.output
+    inspected = json.loads(_inspected(written, tmp_path))
+    assert inspected["network_id"] == told["network_id"]
+    assert inspected["exits"][0]["threshold"] == kept["path"][kept["point"]]["thresholds"][0]
+
+
+def test_calibrate_says_when_a_guarantee_cannot_be_given():
+    told = " ".join(_run("calibrate", "digits", "--data", "digits", "--guarantee", "0.01").output.split())
+    assert "no point of the path has enough of the 144" in told
+    assert "every sample goes to the cloud" in told
+
+
+def test_calibrate_without_a_place_to_write_leaves_the_bundle_alone(tmp_path):
+    own = tmp_path / "own.dew"
+    assert _run("calibrate", "digits", "--data", "digits", "--edge-share", "0.5", "--out", str(own)).exit_code == 0
+    before = own.read_bytes()
+    ended = _run("calibrate", str(own), "--data", "digits", "--accuracy-budget", "0.5", "--delta", "0.1")
+    assert "Nothing was written" in ended.output
+    assert own.read_bytes() == before
 
 
 def test_a_network_is_trained_exported_and_evaluated(tmp_path):
@@ -134,3 +193,28 @@ def _environment(folder):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEWPOINT_")}
     root = str(Path(__file__).resolve().parents[2])
     return {**kept, "PYTHONPATH": root, "HOME": str(folder)}
+
+
+def test_a_space_is_explored_and_shown_again_without_training(tmp_path):
+    space = tmp_path / "tiny.toml"
+    space.write_text(
+        'name = "tiny"\nrecipe = "digits"\ntrials = 1\n[fixed]\n"schedule.epochs" = 1\n'
+        '[fields]\n"architecture.cut_bits" = [1, 2]\n'
+    )
+    figures, picture = tmp_path / "figures.json", tmp_path / "picture.svg"
+    asked = (str(space), "--folder", str(tmp_path / "study"), "--json", str(figures))
+    ended = _run("explore", *asked, "--picture", str(picture))
+    assert ended.exit_code == 0, ended.output
+    assert "Pareto front" in ended.output
+    told = json.loads(figures.read_text())
+    assert [trial["state"] for trial in told["trials"]] == ["complete"]
+    assert "<svg" in picture.read_text()
+
+    assert _run("explore", *asked, "--report").exit_code == 0
+    assert json.loads(figures.read_text()) == told
+
+
+def test_the_version_is_told():
+    result = runner.invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.startswith("dewpoint ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.settings import Settings, SettingsError, load, read_secret
+from services.settings import Settings, SettingsError, load
 
 
 @pytest.fixture(autouse=True)
@@ -85,16 +85,3 @@ def test_a_value_that_may_be_a_password_is_not_repeated(tmp_path: Path) -> None:
         load(path)
     assert "mqtt.password" in str(caught.value)
     assert "hunter2" not in str(caught.value)
-
-
-def test_a_secret_comes_from_a_file_without_its_line_end(tmp_path: Path) -> None:
-    path = tmp_path / "password"
-    path.write_text("s3cret\n")
-    assert read_secret(path) == "s3cret"
-
-
-def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "password"
-    path.write_text("\n")
-    with pytest.raises(SettingsError, match="is empty"):
-        read_secret(path)

@@ -5,6 +5,18 @@ local function is_mine(features, group, consumer, id)
   return not pending.err and pending[1] and pending[1][2] == consumer
 end
 
+local function missed(features, id)
+  return #redis.call('XRANGE', features, id, id) > 0 and -1 or -2
+end
+
+-- Replies that nobody reads are not kept for ever; the edge that reads them puts the end off.
+local function reply(replies, message, kept_ms)
+  redis.call('XADD', replies, '*', 'm', message)
+  if redis.call('PTTL', replies) < 0 then
+    redis.call('PEXPIRE', replies, kept_ms)
+  end
+end
+
 local function forget_note(notes, note, id)
   if redis.call('HGET', notes, note) == id then
     redis.call('HDEL', notes, note)

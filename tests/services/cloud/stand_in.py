@@ -5,6 +5,7 @@ python -m tests.services.cloud.stand_in CONFIG
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -25,7 +26,7 @@ BUNDLE = "digits"
 MANIFEST = bundle.load(bundle.resolve(BUNDLE)).manifest
 B = MANIFEST.network_id
 
-FINE, POISON, NOT_FINITE, DEADLY, HANGING, PADDED = range(6)
+FINE, POISON, NOT_FINITE, DEADLY, HANGING, PADDED, GIL_HANGING, GIL_HANGING_ONCE = range(8)
 
 
 def features_of(kind: int, class_index: int = 0) -> bytes:
@@ -47,10 +48,19 @@ def escalation(
     return Escalation(sample_id, "s", "w", device, b, 1, ((1, 0.5),), packed, 1e9)
 
 
-class StandIn:
-    """Answers with the class that the features name. `batches` are the sizes that it was given."""
+def kind_of(features: bytes) -> int:
+    """How the stand-in behaves; FINE for features that an edge computed."""
+    return FINE if any(features[2:]) else features[0]
 
-    def __init__(self) -> None:
+
+class StandIn:
+    """Answers with the class that the features name. `batches` are the sizes that it was given.
+
+    `hung`: a file by which workers know that one of them has hung already.
+    """
+
+    def __init__(self, hung: Path = Path(os.devnull)) -> None:
+        self._hung = hung
         self.batches: list[int] = []
         self.release = threading.Event()
         self.release.set()
@@ -59,19 +69,25 @@ class StandIn:
     def infer(self, features: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         self.batches.append(len(features))
         self.entered.set()
-        kinds = {packed[0] for packed in features}
+        kinds = {kind_of(packed) for packed in features}
         if DEADLY in kinds:
             os.kill(os.getpid(), signal.SIGKILL)
         if HANGING in kinds:
             threading.Event().wait()
+        if GIL_HANGING in kinds or (GIL_HANGING_ONCE in kinds and not self._hung.exists()):
+            self._hung.touch()
+            ctypes.PyDLL(None).sleep(3600)  # unlike time.sleep it keeps Python's lock
         self.release.wait(30)
         if PADDED in kinds:
             raise CutError("the bits behind the last code are not zero")
         if POISON in kinds:
             raise ValueError("poison")
-        confidence = [np.nan if packed[0] == NOT_FINITE else 0.5 for packed in features]
-        return np.array([packed[1] for packed in features]), np.array(confidence, dtype=np.float32)
+        confidence = [np.nan if kind_of(packed) == NOT_FINITE else 0.5 for packed in features]
+        return np.array([packed[1] % len(MANIFEST.classes) for packed in features]), np.array(
+            confidence, dtype=np.float32
+        )
 
 
 if __name__ == "__main__":
-    run(settings.load(Path(sys.argv[1])), lambda _: StandIn())
+    config = Path(sys.argv[1])
+    run(settings.load(config), lambda _: StandIn(config.parent / "hung"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from services.messages import Reply
 from services.servers import RedisServer, free_port
 from services.settings import RedisSettings
 from tests.conftest import WaitFor
-from tests.services.cloud.stand_in import DEADLY, FINE, HANGING, B, escalation
+from tests.services.cloud.stand_in import DEADLY, FINE, GIL_HANGING, GIL_HANGING_ONCE, HANGING, B, escalation
 
 STREAM = Stream(B, 0)
 STAND_IN = ("-m", "tests.services.cloud.stand_in")
@@ -66,6 +67,17 @@ def answered(edge: EdgeFeatures) -> dict[str, Reply]:
     return {reply.id: reply for reply in read if isinstance(reply, Reply)}
 
 
+def status(port: int, page: str) -> int | None:
+    """What `/healthz` or `/readyz` answers; None where nobody does."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
 def test_the_real_cloud_half_answers_shows_its_metrics_and_drains(
     edge: EdgeFeatures, start: Start, wait_for: WaitFor
 ) -> None:
@@ -80,15 +92,7 @@ def test_the_real_cloud_half_answers_shows_its_metrics_and_drains(
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
         shown = page.read().decode()
     assert f'dewpoint_cloud_answered_total{{network="{B}",outcome="label"}} 20.0' in shown
-
-    def ready() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as page:
-                return bool(page.status == 200)
-        except urllib.error.HTTPError:
-            return False
-
-    wait_for(ready, "the worker is ready")
+    wait_for(lambda: status(port, "readyz") == 200, "the worker is ready")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(10) == 0
 
@@ -106,9 +110,9 @@ def test_a_killed_worker_loses_nothing(edge: EdgeFeatures, start: Start, wait_fo
     assert edge.queue().length == 0
 
 
-@pytest.mark.parametrize(("kind", "status"), [(DEADLY, -signal.SIGKILL), (HANGING, 70)])
+@pytest.mark.parametrize(("kind", "death"), [(DEADLY, -signal.SIGKILL), (HANGING, 70), (GIL_HANGING, 1)])
 def test_a_sample_that_ends_its_worker_goes_to_the_dead_letters_after_its_lone_runs(
-    edge: EdgeFeatures, start: Start, wait_for: WaitFor, kind: int, status: int
+    edge: EdgeFeatures, start: Start, wait_for: WaitFor, kind: int, death: int
 ) -> None:
     send(edge, FINE, kind, FINE)
     running = [start(*STAND_IN, batch_timeout_s=0.5)]
@@ -117,7 +121,7 @@ def test_a_sample_that_ends_its_worker_goes_to_the_dead_letters_after_its_lone_r
     def supervised() -> bool:
         nonlocal deaths
         if running[0].poll() is not None:
-            assert running[0].returncode == status
+            assert running[0].returncode == death
             deaths += 1
             running[0] = start(*STAND_IN, batch_timeout_s=0.5)
         return len(answered(edge)) == 3
@@ -128,6 +132,66 @@ def test_a_sample_that_ends_its_worker_goes_to_the_dead_letters_after_its_lone_r
     assert replies["0-0"].class_index == replies["2-0"].class_index == 2
     assert replies[f"1-{kind}"].error is not None
     assert edge.queue().length == 0
+
+
+def test_a_hang_that_stops_the_whole_process_is_taken_over_by_another_worker(
+    edge: EdgeFeatures, start: Start, wait_for: WaitFor, tmp_path: Path
+) -> None:
+    """No thread of it runs any more: not the one that renews leases, nor the one that would end it."""
+    hung = start(*STAND_IN, batch_timeout_s=3600)
+    send(edge, FINE, GIL_HANGING_ONCE, FINE)
+    wait_for((tmp_path / "hung").exists, "the worker hangs", 30)
+    start(*STAND_IN)
+    wait_for(lambda: len(answered(edge)) == 3, "all are answered", 30)
+    assert {reply.class_index for reply in answered(edge).values()} == {2}
+    assert hung.poll() is None
+
+
+def test_a_stopped_worker_that_goes_on_answers_nothing_twice(
+    edge: EdgeFeatures, redis_server: RedisServer, start: Start, wait_for: WaitFor
+) -> None:
+    port = free_port()
+    frozen = start(*STAND_IN, metrics_port=port, batch_max=1)
+    send(edge, FINE)
+    wait_for(lambda: len(answered(edge)) == 1, "the worker works", 30)
+    os.kill(frozen.pid, signal.SIGSTOP)
+    try:
+        start(*STAND_IN)
+        edge.escalate([escalation(f"later-{number}") for number in range(20)])
+        wait_for(lambda: len(answered(edge)) == 21, "all are answered", 30)
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    wait_for(lambda: status(port, "readyz") == 200, "the stopped one goes on", 30)
+    assert len(edge.read_replies(1000)) == 21
+
+
+def test_a_worker_that_lost_redis_is_healthy_but_not_ready_until_it_is_back(
+    edge: EdgeFeatures, redis_server: RedisServer, start: Start, wait_for: WaitFor
+) -> None:
+    port = free_port()
+    send(edge, FINE)
+    start(*STAND_IN, metrics_port=port)
+    wait_for(lambda: status(port, "readyz") == 200, "the worker is ready", 30)
+    redis_server.kill()
+    wait_for(lambda: status(port, "readyz") == 503, "the loss is told", 30)
+    assert status(port, "healthz") == 200
+    redis_server.start()
+    wait_for(lambda: status(port, "readyz") == 200, "it is ready again", 30)
+
+
+def test_a_worker_that_hangs_shows_where_and_is_not_ready_any_more(
+    edge: EdgeFeatures, start: Start, wait_for: WaitFor
+) -> None:
+    port = free_port()
+    worker = start(*STAND_IN, metrics_port=port, batch_timeout_s=1.0)
+    wait_for(lambda: status(port, "healthz") == 200, "the worker runs", 30)
+    send(edge, GIL_HANGING)
+    assert worker.wait(60) == 1
+    assert worker.stderr is not None
+    told = worker.stderr.read()
+    assert "Timeout" in told
+    assert "stand_in.py" in told
+    assert status(port, "healthz") is None
 
 
 @pytest.mark.parametrize(

@@ -1,105 +1,13 @@
-"""The cloud worker against real Redis, with a stand-in for the network."""
+"""The cloud worker against real Redis: what it answers, and what it gives up."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import Any
-
 import msgpack
 import pytest
-import redis
 
-from services.cloud.networks import Networks
-from services.cloud.worker import CloudWorker
-from services.feature_stream import CloudFeatures, EdgeFeatures, Stream
-from services.messages import Escalation, Reply
 from services.metrics import CloudMetrics
-from services.servers import RedisServer
-from services.settings import CloudSettings, RedisSettings
-from tests.conftest import WaitFor
-from tests.services.cloud.stand_in import (
-    BUNDLE,
-    DEADLY,
-    FINE,
-    NOT_FINITE,
-    PADDED,
-    POISON,
-    B,
-    StandIn,
-    escalation,
-)
-
-STREAM = Stream(B, 0)
-
-
-class Rig:
-    """Redis, an edge, and the means to start workers."""
-
-    def __init__(self, server: RedisServer, wait_for: WaitFor, stack: ExitStack) -> None:
-        self.server = server
-        self.settings = RedisSettings(host=server.host, port=server.port, timeout_s=2.0)
-        self.edge = EdgeFeatures(self.settings, network_id=B, partitions=1, site="s", worker="w")
-        self.raw: Any = stack.enter_context(redis.Redis(server.host, server.port, protocol=2))
-        self.wait_for = wait_for
-        self.hung = threading.Event()
-        stack.callback(self.edge.close)
-
-    def send(self, *escalations: Escalation) -> None:
-        self.edge.register()
-        assert all(self.edge.escalate(escalations))
-
-    def features(self, consumer: str, lease_s: float = 0.4) -> CloudFeatures:
-        return CloudFeatures(self.settings, consumer=consumer, lease_s=lease_s, max_deliveries=3)
-
-    def worker(
-        self, network: StandIn, metrics: CloudMetrics, *, name: str = "worker", lease_s: float = 0.4, **changed: float
-    ) -> CloudWorker:
-        chosen = {"lease_s": lease_s, "linger_ms": 1.0, "batch_max": 16} | changed
-        settings = CloudSettings.model_validate(chosen)
-        networks = Networks([BUNDLE], lambda _: network)
-        return CloudWorker(settings, self.features(name, lease_s), networks, metrics, on_hang=self.hung.set)
-
-    @contextmanager
-    def working(
-        self, network: StandIn | None = None, metrics: CloudMetrics | None = None, **chosen: Any
-    ) -> Iterator[CloudWorker]:
-        worker = self.worker(network or StandIn(), metrics or CloudMetrics(), **chosen)
-        thread = threading.Thread(target=worker.run)
-        thread.start()
-        try:
-            yield worker
-        finally:
-            worker.stop()
-            thread.join(20)
-            assert not thread.is_alive()
-
-    def replies(self, count: int) -> dict[str, Reply]:
-        """Wait for `count` replies; by sample id."""
-        self.wait_for(lambda: len(self.edge.read_replies(1000)) >= count, f"{count} replies arrive")
-        entries = self.edge.read_replies(1000)
-        assert len(entries) == count
-        read = [entry.reply for entry in entries]
-        return {reply.id: reply for reply in read if isinstance(reply, Reply)}
-
-    def dead(self) -> list[dict[str, Any]]:
-        return [msgpack.unpackb(fields[b"m"]) for _, fields in self.raw.xrange(STREAM.dead)]
-
-    def nothing_left(self) -> bool:
-        left = (self.raw.xlen(STREAM.features), self.raw.hlen(STREAM.notes), self.raw.hlen(STREAM.runs))
-        return not any(left)
-
-
-@pytest.fixture
-def rig(redis_server: RedisServer, wait_for: WaitFor) -> Iterator[Rig]:
-    with ExitStack() as stack:
-        yield Rig(redis_server, wait_for, stack)
-
-
-def value(metrics: CloudMetrics, name: str, **labels: str) -> float:
-    return metrics.registry.get_sample_value(f"dewpoint_cloud_{name}", labels) or 0.0
+from tests.services.cloud.rig import STREAM, Rig, value
+from tests.services.cloud.stand_in import FINE, NOT_FINITE, PADDED, POISON, B, StandIn, escalation
 
 
 def test_every_sample_is_answered_with_its_own_class(rig: Rig) -> None:
@@ -177,101 +85,10 @@ def test_malformed_entries_go_to_the_dead_letters_and_are_answered_where_the_hea
     assert value(metrics, "drops_total", reason="missing_field") == 1
 
 
-def test_a_killed_workers_entries_are_run_alone_and_answered(rig: Rig) -> None:
-    rig.send(*(escalation(str(number)) for number in range(5)))
-    killed = rig.features("killed")
-    killed.serve([STREAM])
-    assert len(killed.read(10)) == 5
-    killed.close()
-    network, metrics = StandIn(), CloudMetrics()
-    with rig.working(network, metrics):
-        assert len(rig.replies(5)) == 5
-    assert network.batches == [1] * 5
-    assert value(metrics, "redelivered_total") == 5
-    assert rig.nothing_left()
-
-
-def test_an_entry_that_killed_its_workers_is_buried_without_another_run(rig: Rig) -> None:
-    rig.send(escalation("deadly", DEADLY))
-    for name in ("k1", "k2", "k3"):
-        killed = rig.features(name)
-        killed.serve([STREAM])
-        killed.read(10)
-        rig.wait_for(partial(killed.claim, STREAM), "the lease lapses")
-        killed.close()
-    network = StandIn()
-    with rig.working(network):
-        replies = rig.replies(1)
-    assert network.batches == []
-    assert "3 lone runs" in (replies["deadly"].error or "")
-
-
-def test_leases_are_renewed_while_a_batch_runs(rig: Rig) -> None:
-    slow, quick, metrics = StandIn(), StandIn(), CloudMetrics()
-    slow.release.clear()
-    rig.send(escalation("a"))
-    with rig.working(slow, metrics):
-        assert slow.entered.wait(10)
-        with rig.working(quick, name="other"):
-            rig.wait_for(lambda: value(metrics, "leases_renewed_total") >= 10, "leases are renewed")
-            assert not rig.edge.read_replies()
-            slow.release.set()
-            rig.replies(1)
-    assert quick.batches == []
-    assert value(metrics, "answers_lost_total") == 0
-
-
-def test_stopping_answers_the_batch_in_hand_and_leaves_no_consumer(rig: Rig) -> None:
-    network = StandIn()
-    network.release.clear()
-    rig.send(escalation("a"))
-    with rig.working(network) as worker:
-        assert network.entered.wait(10)
-        worker.stop()
-        network.release.set()
-    assert len(rig.replies(1)) == 1
-    assert rig.raw.xinfo_consumers(STREAM.features, "cloud") == []
-
-
-def test_a_forward_that_outlasts_its_bound_ends_the_worker(rig: Rig) -> None:
-    network = StandIn()
-    network.release.clear()
-    rig.send(escalation("a"))
-    with rig.working(network, batch_timeout_s=0.2):
-        assert rig.hung.wait(10)
-        network.release.set()
-
-
-@pytest.mark.parametrize("redis_server", ["bundled", "system"], indirect=True)
-def test_a_wiped_redis_is_served_again(rig: Rig) -> None:
-    with rig.working():
-        rig.send(escalation("a"))
-        rig.replies(1)
-        rig.raw.flushall()
-        rig.send(escalation("b"))
-        assert list(rig.replies(1)) == ["b"]
-
-
-def test_a_redis_that_goes_away_comes_back(rig: Rig) -> None:
-    with rig.working() as worker:
-        rig.send(escalation("a"))
-        rig.replies(1)
-        rig.server.kill()
-        rig.wait_for(lambda: not worker.ready, "the worker notices")
-        rig.server.start()
-        rig.wait_for(lambda: worker.ready, "the worker is back", 20)
-        rig.send(escalation("b"))
-        rig.replies(2)
-
-
-def test_an_answer_waits_for_a_redis_that_restarts(rig: Rig) -> None:
-    network = StandIn()
-    network.release.clear()
-    rig.send(escalation("a"))
-    with rig.working(network, lease_s=10):
-        assert network.entered.wait(10)
-        rig.server.kill()
-        network.release.set()
-        rig.server.start()
-        rig.replies(1)
-    assert network.batches == [1]
+def test_dead_letters_beyond_the_limit_are_counted(rig: Rig) -> None:
+    metrics = CloudMetrics()
+    rig.send(*(escalation(str(number), features=b"short") for number in range(5)))
+    with rig.working(metrics=metrics, dead_letters_max=2):
+        rig.replies(5)
+    assert len(rig.dead()) == 2
+    assert value(metrics, "dead_letters_forgotten_total") == 3

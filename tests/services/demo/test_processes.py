@@ -32,6 +32,16 @@ def test_a_worker_is_stopped_with_its_block(tmp_path):
     assert not worker.running
 
 
+def test_a_worker_that_was_killed_can_be_started_again(tmp_path):
+    with WorkerProcess("server", "http.server", ["0", "--bind", "127.0.0.1"], tmp_path) as worker:
+        first = worker.pid
+        worker.kill()
+        assert not worker.running
+        worker.start()
+        assert worker.running
+        assert worker.pid != first
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's")
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
     parent = subprocess.Popen(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.edge.errors import EdgeError
+from services.edge.errors import EdgeError, StorageFailed
 from services.edge.journal import Journal
 from services.edge.records import Batch, Key, Network, NewRow, Rejection
 from services.edge.window import WindowState
@@ -96,14 +99,14 @@ def test_what_was_committed_is_there_after_a_restart(path: Path) -> None:
         batch = Batch(rows=[new_row(hard=True)], windows={"phone": state}, marks=[("phone", 8, b"h")])
         batch.rejections.append(Rejection(b"r", "cam", "in/cam", "bad_image", "detail", 1.0))
         journal.commit(batch)
-        journal.remember_network(Network("b" * 12, "digits@b", ("zero", "one"), 1e-6))
+        journal.networks.remember(Network("b" * 12, "digits@b", ("zero", "one"), 1e-6))
         journal.pass_time(5.0)
     with Journal(path) as journal:
         assert journal.counts["waiting"] == 1
-        assert journal.is_rejected(b"r")
-        assert journal.networks()["b" * 12].classes == ("zero", "one")
+        assert b"r" in journal.rejections
+        assert journal.networks.all()["b" * 12].classes == ("zero", "one")
         assert journal.connected_s == 5.0
-        windows = journal.device_windows("phone", channels=1, marks_kept=10)
+        windows = journal.windows.of("phone", channels=1, marks_kept=10)
         assert (windows.state.epoch, windows.state.high, windows.state.last_t) == (2, 9, 1.5)
         np.testing.assert_array_equal(windows.state.rows, state.rows)
         np.testing.assert_array_equal(windows.state.marks, state.marks)
@@ -123,14 +126,14 @@ def test_windows_of_a_network_with_other_channels_start_a_new_epoch(path: Path) 
     state = WindowState(2, 9, None, np.array([9]), np.array([[1.0]], np.float32))
     with Journal(path) as journal:
         journal.commit(Batch(windows={"phone": state}))
-        assert journal.device_windows("phone", channels=3, marks_kept=10).state.epoch == 3
+        assert journal.windows.of("phone", channels=3, marks_kept=10).state.epoch == 3
 
 
 def test_only_the_latest_marks_of_a_device_are_kept(path: Path) -> None:
     with Journal(path) as journal:
         journal.commit(Batch(marks=[("phone", mark, b"h") for mark in range(10)]))
-        journal.forget_marks("phone", kept=3)
-        recent = journal.device_windows("phone", channels=1, marks_kept=100).recent
+        journal.windows.forget_marks("phone", kept=3)
+        recent = journal.windows.of("phone", channels=1, marks_kept=100).recent
         assert [mark for mark, _ in recent] == [7, 8, 9]
 
 
@@ -139,19 +142,21 @@ def test_done_rows_are_forgotten_by_connected_time(path: Path) -> None:
         journal.commit(Batch(rows=[new_row(hard=False)]))
         journal.mark_done([KEY])
         journal.pass_time(99.0)
-        assert journal.forget(older_than_s=100.0, bytes_max=1 << 30) == 0
+        journal.forget(older_than_s=100.0)
         assert KEY in journal.known([KEY])
         journal.pass_time(2.0)
-        assert journal.forget(older_than_s=100.0, bytes_max=1 << 30) == 0
+        journal.forget(older_than_s=100.0)
         assert journal.known([KEY]) == {}
 
 
-def test_done_rows_are_evicted_and_counted_where_the_file_is_too_large_and_others_never(path: Path) -> None:
+def test_the_oldest_done_rows_are_evicted_and_others_never(path: Path) -> None:
     keys = [("cam", str(number)) for number in range(50)]
     with Journal(path) as journal:
         journal.commit(Batch(rows=[new_row(key, hard=number % 2 == 0) for number, key in enumerate(keys)]))
         journal.mark_done(keys)
-        assert journal.forget(older_than_s=1e9, bytes_max=1) == 25
+        assert journal.evict(limit=5) == 5
+        assert journal.known(keys[:12]).keys() == {*keys[0:12:2], keys[11]}
+        assert journal.evict(limit=100) == 20
         assert journal.counts == {"waiting": 25, "final": 0, "done": 0}
 
 
@@ -163,19 +168,70 @@ def test_streams_that_rows_wait_for_are_told(path: Path) -> None:
 
 def test_networks_that_no_row_waits_for_are_forgotten(path: Path) -> None:
     with Journal(path) as journal:
-        journal.remember_network(Network("a" * 12, "old", ("x", "y"), None))
+        journal.networks.remember(Network("a" * 12, "old", ("x", "y"), None))
         journal.commit(Batch(rows=[new_row(hard=True, network="a" * 12)]))
-        journal.remember_network(Network("b" * 12, "new", ("x", "y"), None))
-        assert set(journal.networks()) == {"a" * 12, "b" * 12}
+        journal.networks.remember(Network("b" * 12, "new", ("x", "y"), None))
+        assert set(journal.networks.all()) == {"a" * 12, "b" * 12}
         journal.finalise([(KEY, b"x")])
-        journal.remember_network(Network("b" * 12, "new", ("x", "y"), None))
-        assert set(journal.networks()) == {"b" * 12}
+        journal.networks.remember(Network("b" * 12, "new", ("x", "y"), None))
+        assert set(journal.networks.all()) == {"b" * 12}
 
 
 def test_a_file_that_is_no_journal_is_one_line(path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(EdgeError, match="file is not a database"):
         Journal(path)
+
+
+EARLIER = """
+CREATE TABLE samples (
+    n INTEGER PRIMARY KEY, device TEXT NOT NULL, id TEXT NOT NULL, payload_hash BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'final', 'done')), label BLOB NOT NULL, escalation BLOB,
+    network TEXT NOT NULL, partitions INTEGER NOT NULL, deadline_s REAL, received_at REAL NOT NULL, done_at REAL,
+    UNIQUE (device, id)
+);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_journal_of_the_version_before_goes_on_and_knows_how_sure_the_edge_was(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(EARLIER)
+        for number, confidence in enumerate((0.5, 0.9, 0.7)):
+            label = json.dumps({"id": str(number), "confidence": confidence}).encode()
+            row = ("cam", str(number), b"h", "waiting", label, b"escalation", "b" * 12, 1, None, 1.0)
+            db.execute(f"INSERT INTO samples VALUES (NULL, {', '.join('?' * 10)}, NULL)", row)
+        db.commit()
+    with Journal(path) as journal:
+        assert [row.key[1] for row in journal.surest(limit=9)] == ["1", "2", "0"]
+        journal.commit(Batch(rows=[new_row(hard=False)]))
+    with Journal(path) as journal:
+        assert journal.counts == {"waiting": 3, "final": 1, "done": 0}
+
+
+def test_a_journal_of_a_later_version_is_refused(path: Path) -> None:
+    Journal(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 3")
+    with pytest.raises(EdgeError, match="written by a later version"):
+        Journal(path)
+
+
+def test_what_cannot_be_stored_changes_nothing_and_can_be_stored_later(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.commit(Batch(rows=[new_row(hard=True)]))
+        before = journal.counts, journal.waiting_bytes
+        journal._database._db.execute("PRAGMA query_only = 1")  # as if the disk had turned read-only
+        for attempt in (
+            lambda: journal.commit(Batch(rows=[new_row(("cam", "2"), hard=True)])),
+            lambda: journal.finalise([(KEY, b"x")]),
+            lambda: journal.mark_done([KEY]),
+        ):
+            with pytest.raises(StorageFailed):
+                attempt()
+        assert (journal.counts, journal.waiting_bytes) == before
+        journal._database._db.execute("PRAGMA query_only = 0")
+        assert journal.finalise([(KEY, b"x")]) == [True]
 
 
 keys = st.sampled_from([("cam", str(number)) for number in range(4)])
@@ -211,7 +267,7 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(state == "done" for state, _ in self.model.values()))
     @rule()
     def forget(self) -> None:
-        self.journal.forget(older_than_s=1e9, bytes_max=1)
+        self.journal.evict(limit=100)
         self.model = {key: value for key, value in self.model.items() if value[0] != "done"}
 
     @rule()

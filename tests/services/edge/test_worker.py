@@ -183,7 +183,7 @@ def test_bad_input_is_counted_listed_and_acknowledged_and_the_rest_goes_on(site:
     wait_for(lambda: site.count("messages_acknowledged_total") == len(BAD) + 1, "all acknowledged")
     for reason in BAD:
         assert site.count("drops_total", reason=reason) == 1, reason
-    listed = {one.reason: one.device for one in site.worker._journal.rejections()}
+    listed = {one.reason: one.device for one in site.worker._journal.rejections.latest()}
     assert listed == dict.fromkeys(BAD, "cam")
 
 
@@ -215,7 +215,7 @@ def test_after_a_restart_labels_that_were_not_published_are_published_as_they_we
     wait_for(lambda: site.worker._journal.counts["done"] == 1, "the label")
     site.stop_edge()
     with Journal(site.folder / "spool" / "journal.sqlite") as journal:
-        journal._db.execute("UPDATE samples SET state = 'final'")  # as if its PUBACK had never come
+        journal._database._db.execute("UPDATE samples SET state = 'final'")  # as if its PUBACK had never come
     site.start_edge(thresholds=ALL_LEAVE)
     wait_for(lambda: len(site.raw) == 2, "the label again")
     assert site.raw[0] == site.raw[1]
@@ -278,29 +278,6 @@ def test_after_its_deadline_the_edges_label_becomes_final(
     site.publish("cam", sample(1))
     wait_for(site.finals, "the final label")
     assert site.finals()["cam", "s-1"].reason == ("offline" if away else "deadline")
-
-
-def test_an_answer_after_the_final_changes_nothing_unless_corrections_are_asked_for(
-    site: Site, wait_for: WaitFor
-) -> None:
-    site.start_edge(thresholds=ALL_RISE, deadline_s=0.2)
-    site.publish("cam", sample(1))
-    wait_for(site.finals, "the final label")
-    with site.cloud() as cloud:
-        cloud.answer(1, says(3))
-    wait_for(lambda: site.count("replies_received_total", outcome="late") == 1, "the late reply")
-    assert [one.status for one in site.heard] == ["provisional", "final"]
-
-
-def test_an_answer_after_the_final_is_published_as_correction_where_configured(site: Site, wait_for: WaitFor) -> None:
-    site.start_edge(thresholds=ALL_RISE, deadline_s=0.2, correction=True)
-    site.publish("cam", sample(1))
-    wait_for(site.finals, "the final label")
-    edge_class = site.finals()["cam", "s-1"].class_index
-    with site.cloud() as cloud:
-        cloud.answer(1, says((edge_class + 1) % 10))
-    wait_for(lambda: len(site.heard) == 3, "the correction")
-    assert (site.heard[2].status, site.heard[2].exit, site.heard[2].corrected) == ("correction", "cloud", True)
 
 
 def test_a_stream_over_its_limit_takes_no_more_and_samples_are_shed(site: Site, wait_for: WaitFor) -> None:

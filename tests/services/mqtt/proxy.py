@@ -9,7 +9,10 @@ from typing import Self
 
 
 class Proxy:
-    """Forwards a free loopback port to `port`; `cut` drops every connection, `open = False` refuses new ones."""
+    """Forwards a free loopback port to `port`; `cut` drops every connection, `open = False` refuses new ones.
+
+    While it is `deaf` it swallows what comes from the client, while it is `mute` what comes from the server.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -17,6 +20,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.open = True
         self.deaf = False
+        self.mute = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -67,7 +71,7 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, upwards: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if not (upwards and self.deaf):
+                if not (self.deaf if upwards else self.mute):
                     sink.sendall(data)
         for one in (source, sink):
             with contextlib.suppress(OSError):

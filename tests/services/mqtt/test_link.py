@@ -86,6 +86,23 @@ def test_what_is_published_arrives_in_order(link: MakeLink, wait_for: WaitFor) -
     assert payloads(got) == sent
 
 
+def test_no_more_is_read_than_there_is_room_for_though_acknowledgements_are_awaited(
+    link: MakeLink, wait_for: WaitFor
+) -> None:
+    got: list[Delivery] = []
+    seen: list[Delivery] = []
+    room = [5]
+    link("other", filters=[Filter("a/+", 0)], on_message=seen.append)
+    held = link("held", filters=[Filter("a/+", 0)], on_message=got.append, may_read=lambda: len(got) < room[0])
+    for number in range(200):
+        assert held.publish("a/b", str(number).encode(), timeout_s=5)
+    wait_for(lambda: len(seen) == 200, "the broker has sent all of them")
+    assert len(got) == 5
+    room[0] = 1000
+    held.wake()
+    wait_for(lambda: len(got) == 200, "the others")
+
+
 def test_a_message_without_acknowledgement_comes_again_after_a_cut(
     proxy: Proxy, link: MakeLink, wait_for: WaitFor
 ) -> None:

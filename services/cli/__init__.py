@@ -1,0 +1,34 @@
+"""The command `dewpoint`: one subcommand for each thing to do. Heavy imports wait until a command needs them."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from services import dead
+from services.cli import models, pipeline
+from services.cli.common import app, out
+
+__all__ = ["app", "main", "models", "pipeline"]
+
+app.add_typer(dead.app)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"dewpoint {version('dewpoint')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def common_options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """One neural network across edge and cloud: the edge half answers what it is sure of, the rest rises."""
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()

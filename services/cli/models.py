@@ -1,0 +1,298 @@
+"""Commands about networks: train, export, calibrate, explore, evaluate, inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.cli.common import (
+    Bundle,
+    Json,
+    Picture,
+    RadioName,
+    app,
+    err,
+    fail,
+    must_be_drawable,
+    must_be_writable,
+    out,
+    plain_errors,
+    radio_named,
+    tell_written,
+    write_json,
+)
+
+
+@app.command()
+@plain_errors
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a TOML file.")],
+    to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle to write, NAME.dew.")],
+    checkpoints: Annotated[
+        Path, typer.Option(help="Where the run keeps its state; the same command resumes it.")
+    ] = Path("checkpoints"),
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; without it, a GPU where there is one.")] = None,
+    twin: Annotated[
+        bool, typer.Option(help="Train the full-precision twin too: the baseline that `evaluate` compares with.")
+    ] = True,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
+    json_path: Json = None,
+) -> None:
+    """Train a network by a recipe, and its full-precision twin, and write the bundle.
+
+    Example: `dewpoint train digits --out digits.dew`
+    """
+    from hybrid_model import data
+    from hybrid_model.training import load_recipe
+    from hybrid_model.training import train as run_training
+    from hybrid_model.training.export import export_bundle
+
+    plan = load_recipe(recipe)
+    if seed is not None:
+        plan = plan.model_copy(update={"seed": seed})
+    must_be_writable(to)
+    must_be_writable(json_path)
+    dataset = data.load(plan.dataset)
+    run = run_training(plan, dataset, folder=checkpoints, device=device, baseline=twin)
+    network_id = export_bundle(run, dataset, to)
+    tell_written(to, network_id)
+    figures = {
+        "bundle": str(to),
+        "network_id": network_id,
+        "recipe": plan.name,
+        "precision": run.precision,
+        "seconds": run.seconds,
+        "history": run.history,
+    }
+    write_json(json_path, figures)
+
+
+@app.command()
+@plain_errors
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint file, NAME-sSEED.pt.")],
+    to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle to write, NAME.dew.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe of the run; without it, the one that the checkpoint is named after.")
+    ] = None,
+) -> None:
+    """Write the bundle of a checkpoint, finished or not.
+
+    Example: `dewpoint export checkpoints/digits-s0.pt --out digits.dew`
+    """
+    from hybrid_model import data
+    from hybrid_model.training import load_recipe
+    from hybrid_model.training.export import export_bundle
+    from services.checkpoints import stored_run
+
+    named = recipe or checkpoint.stem.rpartition("-s")[0]
+    if not checkpoint.is_file():
+        fail(f"{checkpoint}: no such checkpoint; `dewpoint train` writes one")
+    if not named:
+        fail(f"{checkpoint}: not named NAME-sSEED.pt, so its recipe is unknown; give --recipe")
+    plan = load_recipe(named)
+    must_be_writable(to)
+    run = stored_run(plan, checkpoint)
+    tell_written(to, export_bundle(run, data.load(plan.dataset), to))
+
+
+@app.command()
+@plain_errors
+def calibrate(
+    bundle: Bundle,
+    dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")],
+    edge_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Choose the point at which this share leaves on the edge.")
+    ] = None,
+    accuracy_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="POINTS",
+            help="Choose the loosest point that loses at most this many percentage points to the cloud half.",
+        ),
+    ] = None,
+    guarantee: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="ALPHA",
+            help="Choose the loosest point whose error rate is tested to be at most this.",
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Probability with which the test may be wrong.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write the bundle; BUNDLE itself replaces it.")
+    ] = None,
+    json_path: Json = None,
+) -> None:
+    """Find a bundle's temperatures and thresholds anew, test them, and show the path they were chosen from.
+
+    Example: `dewpoint calibrate digits --data digits --guarantee 0.02 --out digits.dew`
+
+    Without one of --edge-share, --accuracy-budget and --guarantee the working point is chosen as it was before.
+    Without --out nothing is written. The network id stays: a running edge takes the new file on its next start.
+    """
+    from rich.progress import Progress
+
+    from hybrid_model import bundle as bundle_file
+    from hybrid_model import data
+    from hybrid_model.training import calibration
+    from services import calibration_view
+
+    ways = {"edge_share": edge_share, "accuracy_budget": accuracy_budget, "guarantee": guarantee}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        fail(f"--{given[0].replace('_', '-')} and --{given[1].replace('_', '-')} exclude each other; give one")
+    must_be_writable(to)
+    must_be_writable(json_path)
+    loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
+    changes: dict[str, Any] = {"by": given[0]} if given else {}
+    changes |= {} if edge_share is None else {"edge_share": edge_share}
+    changes |= {} if accuracy_budget is None else {"accuracy_budget": accuracy_budget / 100.0}
+    changes |= {} if guarantee is None else {"alpha": guarantee}
+    changes |= {} if delta is None else {"delta": delta}
+    wish = calibration.operating_point(calibration.wish_of(loaded.manifest), **changes)
+    samples = data.load(dataset)
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task(f"calibrating {loaded.manifest.name}", total=calibration.samples_to_run(samples))
+        found = calibration.calibrate(loaded, samples, wish, advance=lambda count: bar.advance(task, count))
+    out.print(calibration_view.view(found.manifest))
+    write_json(json_path, calibration_view.figures(found.manifest))
+    if to is None:
+        out.print("Nothing was written; --out FILE keeps it.")
+    else:
+        tell_written(to, bundle_file.save(to, found.manifest, found.edge, found.cloud))
+
+
+@app.command()
+@plain_errors
+def explore(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="Name of a shipped space, or a TOML file.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Checkpoints and bundles of the trials; checkpoints/explore-SPACE if unset.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Database of the study, to share it; a SQLite file if unset.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials to complete in this call, at most.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Begin no trial after so long.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; without it, a GPU where there is one.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Train nothing; show what the study holds.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the curves and the front: SVG, PNG or PDF.")
+    ] = None,
+    json_path: Json = None,
+) -> None:
+    """Try variants of a recipe on real data and show which of them nothing else beats.
+
+    Example: `dewpoint explore digits --trials 4 --picture digits.svg`
+
+    The same command continues a study that was stopped; another process on the same storage shares its work.
+    """
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        fail("`explore` needs Optuna; install it: pip install 'dewpoint[explore]'")
+    from hybrid_model.training.exploration import Exploration, load_space
+    from hybrid_model.training.exploration import report as reports
+    from services.interruption import interruptible
+
+    must_be_writable(picture)
+    must_be_writable(json_path)
+    plan = load_space(space)
+    folder = folder or Path(f"checkpoints/explore-{plan.name}")
+    study = Exploration(plan, folder=folder, storage=storage, create=not report)
+    if not report:
+        with interruptible():
+            study.run(
+                trials=trials,
+                seconds=seconds,
+                device=device,
+                tell=lambda line: err.print(line, markup=False, highlight=False),
+            )
+    out.print(reports.tables(study))
+    if picture is not None:
+        reports.draw(study, picture)
+    write_json(json_path, reports.figures(study))
+
+
+@app.command()
+@plain_errors
+def evaluate(
+    bundle: Bundle,
+    dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")],
+    curve_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--curve", metavar="PATH", help="Write figures of the whole calibrated path to this file, as JSON."
+        ),
+    ] = None,
+    picture: Picture = None,
+    radio: RadioName = "wifi",
+    json_path: Json = None,
+) -> None:
+    """Run both halves over a whole test split, without brokers.
+
+    Example: `dewpoint evaluate digits --data digits --json figures.json --picture curve.svg`
+
+    --curve and --picture show accuracy against edge share along the bundle's calibrated path, from the same pass.
+    """  # fmt: skip
+    from rich.progress import Progress
+
+    from hybrid_model import bundle as bundle_file
+    from hybrid_model import data, evaluation
+    from services import evaluation_view
+
+    for path in (json_path, curve_path, picture):
+        must_be_writable(path)
+    link, wants_curve = radio_named(radio), curve_path is not None or picture is not None
+    must_be_drawable(picture)
+    loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
+    if wants_curve:
+        evaluation.require_path(loaded.manifest, dataset)
+    samples = data.load(dataset)
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task(f"evaluating {loaded.manifest.name}", total=len(samples.test))
+        said = evaluation.answers_on(
+            loaded, samples, with_scores=wants_curve, advance=lambda count: bar.advance(task, count)
+        )
+    found = evaluation.evaluate(loaded, samples, said=said, radio=link)
+    out.print(evaluation_view.evaluation_table(found))
+    write_json(json_path, found.to_json())
+    if wants_curve:
+        drawn = evaluation.curve(loaded, samples, said, radio=link)
+        write_json(curve_path, drawn.to_json())
+        if picture is not None:
+            from services import pictures
+
+            pictures.draw_curve(drawn, picture)
+
+
+@app.command()
+@plain_errors
+def inspect(bundle: Bundle, picture: Picture = None, radio: RadioName = "wifi", json_path: Json = None) -> None:
+    """Show a bundle: its layers with bits, bytes, operations and energy, its exits, its cut and its calibrated path.
+
+    Example: `dewpoint inspect digits --picture energy.svg`
+    """
+    from hybrid_model import bundle as bundle_file
+    from services import inspection
+
+    must_be_writable(json_path)
+    must_be_writable(picture)
+    link = radio_named(radio)
+    must_be_drawable(picture)
+    loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
+    out.print(inspection.tables(loaded, link))
+    write_json(json_path, inspection.figures(loaded, link))
+    if picture is not None:
+        from services import pictures
+
+        pictures.draw_energy(loaded.manifest, picture, link)

@@ -1,0 +1,161 @@
+"""Commands that run the pipeline: edge, cloud, stream, demo, doctor."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import typer
+
+from services.cli.common import PASS_ON, Config, Json, app, err, fail, must_be_writable, out, plain_errors, write_json
+
+
+@app.command(context_settings=PASS_ON, add_help_option=False)
+@plain_errors
+def edge(context: typer.Context) -> None:
+    """Run an edge worker: samples in by MQTT, labels out, hard ones up.
+
+    Example: `dewpoint edge --config edge.toml`; `dewpoint edge --help` lists its options.
+    """
+    from services.edge.__main__ import app as worker
+
+    worker(args=context.args, prog_name="dewpoint edge")
+
+
+@app.command(context_settings=PASS_ON, add_help_option=False)
+@plain_errors
+def cloud(context: typer.Context) -> None:
+    """Run a cloud worker: it answers the hard samples that wait in Redis.
+
+    Example: `dewpoint cloud --config cloud.toml`; `dewpoint cloud --help` lists its options.
+    """
+    from services.cloud.__main__ import app as worker
+
+    worker(args=context.args, prog_name="dewpoint cloud")
+
+
+@app.command()
+@plain_errors
+def stream(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="digits, cifar10, cifar100 or har.")],
+    frames: Annotated[int | None, typer.Option(min=1, help="Samples to send; the whole split if unset.")] = None,
+    rate_hz: Annotated[
+        float | None, typer.Option("--rate", min=0.001, help="Samples per second over all devices; unlimited if unset.")
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, max=1000, help="Devices that take turns.")] = 3,
+    degrade: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[DEVICE=]KIND[:STRENGTH]", help="Spoil a device (the last one): noise, blur or fog."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, tuning, calibration or test.")] = "test",
+    encoding: Annotated[str, typer.Option(help="Pictures travel as png, jpeg, webp or array.")] = "png",
+    rows: Annotated[int, typer.Option(min=1, help="Sensor readings in one message.")] = 32,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Without envelope, id, seq and time, as foreign devices send.")
+    ] = False,
+    endless: Annotated[bool, typer.Option("--endless", help="Begin again at the end, until stopped.")] = False,
+    in_flight: Annotated[int, typer.Option(min=1, max=65535, help="Messages that may await acknowledgement.")] = 64,
+    config: Config = None,
+    site: Annotated[str | None, typer.Option(help="The site's name.")] = None,
+    host: Annotated[str | None, typer.Option(help="The MQTT broker's name or address.")] = None,
+    port: Annotated[int | None, typer.Option(help="The MQTT broker's TCP port.")] = None,
+    json_path: Json = None,
+) -> None:
+    """Send real samples to the MQTT broker, as several devices would, on dewpoint/SITE/in/DEVICE.
+
+    Example: `dewpoint stream digits --rate 20 --devices 3 --degrade noise:0.4`
+    """
+    from services import logs, settings
+    from services.interruption import interruptible
+    from services.sources.stream import StreamOptions, run_stream
+
+    must_be_writable(json_path)
+    mqtt = {"host": host, "port": port, "inflight_max": in_flight}
+    loaded = settings.load(config, {"site": {"name": site}, "mqtt": mqtt})
+    options = StreamOptions(
+        dataset=dataset, frames=frames, rate_hz=rate_hz, devices=devices, degraded=tuple(degrade or ()), split=split,
+        encoding=encoding, rows_per_message=rows, raw=raw, endless=endless,
+    )  # fmt: skip
+    logs.configure(loaded.log.model_copy(update={"level": "warning"}))
+    with interruptible():
+        sent = run_stream(options, loaded, console=err)
+    out.print_json(data=sent)
+    write_json(json_path, sent)
+    if sent["samples_acknowledged"] < sent["samples"]:
+        fail(f"the broker acknowledged {sent['samples_acknowledged']} of {sent['samples']} samples")
+
+
+@app.command()
+@plain_errors
+def demo(
+    dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10 or har.")] = "digits",
+    frames: Annotated[int, typer.Option(min=1, help="Samples to send; beyond the test split they come again.")] = 2000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Cloud workers.")] = 2,
+    devices: Annotated[int, typer.Option(min=1, max=1000, help="Devices; the last one is degraded.")] = 5,
+    degrade: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[DEVICE=]KIND[:STRENGTH]", help="How a device is degraded: noise, blur or fog."),
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="A .dew file or shipped bundle; the data set's own if unset.")
+    ] = None,
+    rate_hz: Annotated[
+        float | None, typer.Option("--rate", min=0.001, help="Samples per second; measured on this machine if unset.")
+    ] = None,
+    broker: Annotated[str, typer.Option(help="nats (embedded) or mosquitto (where it is installed).")] = "nats",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave all running after the summary, until Ctrl-C.")] = False,
+    no_console: Annotated[
+        bool, typer.Option("--no-console", help="Accepted; there is no web console to leave out yet.")
+    ] = False,
+    json_path: Json = None,
+) -> None:
+    """Show the whole pipeline on this machine: broker, Redis, workers, devices and the books of every sample.
+
+    Example: `dewpoint demo --frames 500 --json figures.json`
+
+    The exit status is 1 if a sample was lost.
+    """
+    from services import logs
+    from services.demo import Demo, DemoOptions
+    from services.interruption import interruptible
+    from services.settings import LogSettings
+
+    if broker not in ("nats", "mosquitto"):
+        fail(f"unknown broker {broker!r}; take nats or mosquitto")
+    must_be_writable(json_path)
+    options = DemoOptions(
+        dataset=dataset, bundle=bundle, frames=frames, workers=workers, devices=devices,
+        degraded=tuple(degrade) if degrade else None, rate_hz=rate_hz, broker=broker,  # type: ignore[arg-type]
+    )  # fmt: skip
+    logs.configure(LogSettings(level="warning"))
+    with interruptible(), Demo(options, out) as running:
+        found = running.stream()
+        out.print(running.summary(found))
+        write_json(json_path, found)
+        if keep:
+            with contextlib.suppress(KeyboardInterrupt):
+                out.print(f"{running.addresses()}; Ctrl-C ends all", highlight=False)
+                running.wait()
+    if found["lost"] or found["labels_final"] < found["samples"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@plain_errors
+def doctor(config: Config = None, json_path: Json = None) -> None:
+    """Check settings, brokers, bundle, spool, clock and kernel; say what is wrong and what to do.
+
+    Example: `dewpoint doctor --config edge.toml`
+
+    The exit status is 2 if something is wrong.
+    """
+    from services import doctor as checks
+    from services import logs
+    from services.settings import LogSettings
+
+    logs.configure(LogSettings(level="error"))
+    findings = checks.examine(config)
+    out.print(checks.report(findings))
+    write_json(json_path, {"findings": [finding.to_json() for finding in findings]})
+    if any(finding.state == "wrong" for finding in findings):
+        raise typer.Exit(2)

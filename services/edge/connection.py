@@ -1,0 +1,86 @@
+"""The worker's MQTT connection: its session and filters, its status, and the inbox that says when to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.edge.intake import Arrival, Intake
+from services.edge.spool import Spool
+from services.edge.topics import InputTopics
+from services.messages import Status, status_topic
+from services.metrics import EdgeMetrics
+from services.mqtt import Delivery, Filter, Message, MqttLink
+from services.settings import Settings
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """`link` sends and acknowledges; `intake` holds what came and was not handled.
+
+    Args:
+        settings: All of them.
+        spool: Where the filters of earlier runs are remembered.
+        status: The worker's, as long as it is online.
+        metrics: What is counted.
+
+    Raises:
+        SettingsError: for secret or certificate files that cannot be read.
+    """
+
+    def __init__(self, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics) -> None:
+        self._settings, self._spool, self._status = settings, spool, status
+        edge, site = settings.edge, settings.site.name
+        topics = InputTopics(edge.inputs, site)
+        filters = [Filter(topic, one.qos) for topic, one in zip(topics.filters, edge.inputs, strict=True)]
+        self._topics = [one.topic for one in filters]
+        self._held_back = False
+        self.intake = Intake(edge, settings.limits, topics, metrics, self._acknowledge)
+        self.link = MqttLink(
+            settings.mqtt,
+            client_id=f"dewpoint-{site}-{spool.worker}",
+            filters=filters,
+            dropped=[topic for topic in spool.filters() if topic not in self._topics],
+            on_message=self.intake.take,
+            may_read=self._may_read,
+            birth=self._message(status),
+            will=self._message(Status("offline", status.worker, status.bundle, status.kernel)),
+        )
+
+    def start(self) -> None:
+        """Connect and subscribe. Raises MqttError, EdgeError where the spool cannot be written."""
+        self._spool.remember_filters([*self._spool.filters(), *self._topics])
+        self.link.start()
+        self._spool.remember_filters(self._topics)
+
+    def arrivals(self, timeout_s: float) -> list[Arrival]:
+        """A micro-batch of what came; none after `timeout_s`."""
+        edge = self._settings.edge
+        arrivals = self.intake.batch(edge.batch_max, linger_s=edge.linger_ms / 1000, timeout_s=timeout_s)
+        if self._held_back and self.intake.has_room():
+            self._held_back = False
+            self.link.wake()
+        return arrivals
+
+    def stop(self, *, farewell: bool) -> None:
+        """Publish what is due, say `stopped` if there was a beginning, and disconnect."""
+        stopped = Status("stopped", self._status.worker, self._status.bundle, self._status.kernel)
+        if farewell:
+            self.link.stop(farewell=self._message(stopped))
+        else:
+            self.link.stop(timeout_s=0)
+
+    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        self.link.acknowledge(deliveries)
+
+    def _may_read(self) -> bool:
+        room = self.intake.has_room()
+        if not room:
+            self._held_back = True
+            # Asked again below: the worker may have made room before it could see that we wait for it.
+            room = self.intake.has_room()
+        return room
+
+    def _message(self, status: Status) -> Message:
+        topic = status_topic(self._settings.site.name, status.worker)
+        return Message(topic, status.encode(), qos=1, retain=True)

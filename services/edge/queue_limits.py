@@ -1,0 +1,77 @@
+"""How much may wait in the feature stream before hard samples keep the edge's label."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from services.feature_stream import QueueState
+from services.settings import EdgeSettings
+
+__all__ = ["QueueLimits", "QueueWatch"]
+
+_REFUSED_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """Entries, bytes of memory and age of the oldest entry (seconds; None for any) that the stream may reach."""
+
+    length_max: int
+    bytes_max: int
+    age_max_s: float | None
+
+    @classmethod
+    def of(cls, settings: EdgeSettings) -> QueueLimits:
+        """Those of the settings."""
+        return cls(settings.queue_length_max, settings.queue_bytes_max, settings.queue_age_max_s)
+
+
+class QueueWatch:
+    """The stream as last seen, with what was added to it since. For one thread."""
+
+    def __init__(self, limits: QueueLimits) -> None:
+        self._limits = limits
+        self._length = self._bytes = self._age_s = 0.0
+        self._seen_at = 0.0
+        self._refused_until = 0.0
+        self._entry_bytes = 0.0
+
+    @property
+    def length(self) -> float:
+        """Entries, of all sites, as far as known."""
+        return self._length
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be added: a limit is reached, or Redis itself refused."""
+        now = time.monotonic()
+        limits = self._limits
+        aged_s = self._age_s + now - self._seen_at if self._age_s else 0.0
+        return (
+            now < self._refused_until
+            or self._length >= limits.length_max
+            or self._bytes >= limits.bytes_max
+            or (limits.age_max_s is not None and aged_s >= limits.age_max_s)
+        )
+
+    def see(self, state: QueueState) -> None:
+        """The stream is like this now."""
+        self._length, self._age_s, self._seen_at = state.length, state.oldest_age_s, time.monotonic()
+        if state.bytes is None:  # not for everyone to ask
+            self._bytes = state.length * self._entry_bytes
+        else:
+            self._bytes = state.bytes
+            if state.length:
+                self._entry_bytes = state.bytes / state.length
+
+    def add(self, message_bytes: int) -> None:
+        """An entry was added; what Redis needs for it beyond the message is known from the others."""
+        self._entry_bytes = max(self._entry_bytes, message_bytes)
+        self._length += 1
+        self._bytes += self._entry_bytes
+
+    def refuse(self) -> None:
+        """Redis is at its memory limit: ask it again in a moment, not for every sample."""
+        self._refused_until = time.monotonic() + _REFUSED_S

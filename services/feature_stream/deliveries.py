@@ -1,0 +1,67 @@
+"""An entry in a cloud worker's hands, what it answers, and what became of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from services.feature_stream.keys import Stream
+from services.messages import Reply
+
+__all__ = ["Answer", "Burial", "Delivery", "Missed"]
+
+
+class Missed(Enum):
+    """Why nothing was done with an entry."""
+
+    TAKEN = -1
+    """Another worker has the lease."""
+    GONE = -2
+    """It is not there any more: answered, or Redis lost it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry leased to this worker.
+
+    Attributes:
+        stream: Network and partition that it came from.
+        entry_id: Redis' id of it.
+        payload: The escalation as it lies there; None where the entry has another form.
+        history: One line for each lone run that was begun: Redis time, consumer, error where one was noted.
+        exhausted: Its lone runs are used up: it belongs to the dead letters.
+    """
+
+    stream: Stream
+    entry_id: str
+    payload: bytes | None
+    history: tuple[str, ...] = ()
+    exhausted: bool = False
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether it is to run alone, because a worker had it before."""
+        return bool(self.history)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply to a delivery, and the edge worker that it goes to."""
+
+    delivery: Delivery
+    site: str
+    worker: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """What became of an entry that was to become a dead letter.
+
+    Attributes:
+        missed: Why it did not; None where it did.
+        forgotten: How many of the oldest dead letters were removed for it.
+    """
+
+    missed: Missed | None
+    forgotten: int = 0
