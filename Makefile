@@ -11,7 +11,7 @@ ARGS     ?=
 BIN      := .venv/bin
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard hybrid_model/runtime/native/*)
 
-.PHONY: demo test test-long lint install help clean
+.PHONY: demo test test-long chaos outage fuzz soak lint install help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
@@ -24,6 +24,18 @@ test: .venv/.dev lint  ## lint, types, architecture and the fast tests
 
 test-long: .venv/.dev  ## what takes minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+chaos: .venv/.dev  ## 20,000 samples under at least 200 faults: workers killed, servers restarted and wiped, links cut
+	$(BIN)/python -m tests.chaos --samples 20000 --faults 200 --seconds 3600 --json chaos.json $(ARGS)
+
+outage: .venv/.dev  ## a demonstration without Redis for a minute, with a picture
+	$(BIN)/python -m tests.chaos.outage --seconds 60 --json outage.json --picture docs/images/outage.svg $(ARGS)
+
+fuzz: .venv/.dev  ## a million inputs to every decoder
+	$(BIN)/python -m tests.fuzz --inputs 1000000 --json fuzz.json $(ARGS)
+
+soak: .venv/.dev  ## half an hour at half the capacity: does anything grow?
+	$(BIN)/python -m tests.soak --minutes 30 --json soak.json --picture docs/images/soak.svg $(ARGS)
 
 lint: .venv/.dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

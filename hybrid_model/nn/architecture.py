@@ -28,8 +28,9 @@ class UnitSpec(_Spec):
     """One repeated piece of a backbone.
 
     `basic`: two convolutions and one shortcut around both (He et al. 2016). `bireal`: one convolution with its own
-    shortcut, RSign before and RPReLU after it (Liu et al. 2018, 2020). `plain`: one convolution without a shortcut,
-    so that on the edge it runs on integer thresholds alone; `pool` is a max pooling behind it.
+    shortcut, RSign before and RPReLU after it (Liu et al. 2018, 2020); at 2 bits and more, clipped levels stand in for
+    RSign. `plain`: one convolution without a shortcut, so that on the edge it runs on integer thresholds alone; `pool`
+    is a max pooling behind it.
 
     `shortcut` says how the way around widens: by a full-precision 1x1 convolution (`projection`), or by repeating its
     channels (`repeat`), which has no parameters and costs no multiplication.
@@ -48,8 +49,6 @@ class UnitSpec(_Spec):
     def _pool_belongs_to_plain(self) -> Self:
         if self.pool is not None and self.kind != "plain":
             raise ValueError("only plain units take a pool")
-        if self.kind == "bireal" and self.activation_bits not in (1, 32):
-            raise ValueError("bireal units have 1-bit or full-precision activations")
         return self
 
 

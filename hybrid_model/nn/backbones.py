@@ -152,6 +152,7 @@ def sensor_net(
     stem_kernel: int = 5,
     stem_stride: int = 2,
     edge_widths: Sequence[tuple[int, int]] = ((64, 2), (96, 2), (128, 2)),
+    edge_bits: Literal[1, 2, 4, 8] = 1,
     shortcut: Literal["projection", "repeat"] = "projection",
     exits_after: Sequence[int] | None = None,
     cut_channels: int | None = 16,
@@ -175,8 +176,8 @@ def sensor_net(
                     channels=width,
                     kernel=(1, 5),
                     stride=(1, 2) if stage > 0 and number == 0 else (1, 1),
-                    weight_bits=1,
-                    activation_bits=1,
+                    weight_bits=edge_bits,
+                    activation_bits=edge_bits,
                     shortcut=shortcut,
                 )
             )

@@ -136,7 +136,7 @@ class BasicUnit(nn.Module):
 
 
 class BiRealUnit(nn.Module):
-    """RSign, one convolution with its own shortcut, RPReLU."""
+    """RSign (at 2 to 8 bits `ClippedLevels`), one convolution with its own shortcut, RPReLU."""
 
     def __init__(self, inputs: int, spec: UnitSpec) -> None:
         super().__init__()
