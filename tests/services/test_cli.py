@@ -215,6 +215,6 @@ def test_a_space_is_explored_and_shown_again_without_training(tmp_path):
 
 
 def test_the_version_is_told():
-    result = runner.invoke(app, ["--version"])
+    result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
     assert result.output.startswith("dewpoint ")
