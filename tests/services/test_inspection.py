@@ -126,6 +126,8 @@ EVALUATION = Evaluation(
     },
     accuracy_strict=0.9311,
     samples_strict=9_979,
+    accuracy_over_twin=-0.0033,
+    accuracy_over_twin_interval=(-0.0061, -0.0005),
     exit_error_rate=[0.01, 0.0234],
     exit_error_bound=ExitErrorBound(alpha=0.03, delta=0.05, observed=0.0234),
     energy_reduction_mac=11.17,
@@ -148,10 +150,11 @@ def test_the_evaluation_shows_every_figure_at_80_columns():
         "10,000", "50.0%", "30.0%", "80.0%", "93.12%", "[92.60%, 93.60%]", "93.11%", "9,979", "90.10%", "93.33%",
         "93.45%", "2.34%", "at most 3.00% promised, at 95%", "11.17 x", "5.61 x", "21.30 x", "17.70 x", "4.41 x",
         "1.92 x", "2,253 B by wifi", "128 B", "2,264 B", "953 B", "601 B", "3,072 B", "avx2",
+        "-0.33", "points, -0.61 to -0.05 paired",
     ):  # fmt: skip
         assert figure in shown, figure
     assert all(len(line.rstrip()) <= 80 for line in shown.splitlines())
-    assert len(shown.splitlines()) == 23, "a row was wrapped"
+    assert len(shown.splitlines()) == 24, "a row was wrapped"
 
 
 def test_what_is_not_known_is_not_shown():
@@ -159,6 +162,8 @@ def test_what_is_not_known_is_not_shown():
         EVALUATION,
         accuracy=dataclasses.replace(EVALUATION.accuracy, full_precision_twin=None),
         accuracy_strict=None,
+        accuracy_over_twin=None,
+        accuracy_over_twin_interval=None,
         energy_reduction_mac_standard=None,
         energy_reduction_full=None,
         energy_reduction_full_standard=None,
@@ -167,7 +172,7 @@ def test_what_is_not_known_is_not_shown():
     )
     shown = _printed(evaluation_view.evaluation_table(unknown))
     assert "no bound holds" in shown
-    for word in ("  twin", "strict", "ResNet-32", "energy, full", "PNG", "nan", "None"):
+    for word in ("  twin", "over twin", "strict", "ResNet-32", "energy, full", "PNG", "nan", "None"):
         assert word not in shown, word
 
 
