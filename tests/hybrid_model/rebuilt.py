@@ -38,13 +38,22 @@ class _Reader:
         if isinstance(quant, RSign):
             quant.threshold.data.copy_(torch.from_numpy(params["threshold"]))
 
-    def convolution(self, conv: QuantConv2d, norm: nn.BatchNorm2d, gain: float = 1.0) -> None:
+    def convolution(
+        self, conv: QuantConv2d, norm: nn.BatchNorm2d, gain: float = 1.0, quant: nn.Module | None = None
+    ) -> None:
+        """`gain`: what the bundle's scale holds of the input's own; levels of `quant` and their weights add theirs."""
         op, params = self.next("conv_int8", "conv_float", "conv_binary", "conv_kbit")
         if op.op == "conv_binary":
             signs = np.where(unpack_words(params["weight"], op.in_channels), 1.0, -1.0)  # KH, KW, OC, IC
             weight = signs.transpose(2, 3, 0, 1)
         else:
             weight = params["weight"].transpose(3, 2, 0, 1)
+        if op.op == "conv_kbit":
+            assert isinstance(quant, ClippedLevels)
+            gain = quant.alpha.item() / quant.top
+            if conv.weight_bits in (2, 4):  # the weights whose DoReFa levels these are
+                top = 2**conv.weight_bits - 1
+                weight, gain = np.arctanh(0.5 * weight.astype(np.float64) / top), gain / top
         conv.weight.data.copy_(torch.from_numpy(weight.astype(np.float32)))
         if "threshold" in params:
             scale, bias = np.ones(len(params["threshold"])), 0.5 - params["threshold"]
@@ -78,7 +87,7 @@ def rebuild(bundle: Bundle) -> HybridNetwork:
     for number, unit in enumerate(network.edge, start=1):
         if isinstance(unit, BiRealUnit):
             read.quantizer(unit.quant)
-            read.convolution(unit.conv, unit.norm)
+            read.convolution(unit.conv, unit.norm, quant=unit.quant)
             read.shortcut(unit.shortcut)
             _, params = read.next("rprelu")
             for role, array in params.items():
@@ -86,16 +95,16 @@ def rebuild(bundle: Bundle) -> HybridNetwork:
         elif isinstance(unit, PlainUnit):
             if not signs_ready:
                 read.quantizer(unit.quant)
-            read.convolution(unit.conv, unit.norm)
+            read.convolution(unit.conv, unit.norm, quant=unit.quant)
             following = network.edge[number] if number < len(network.edge) else None
             signs_ready = isinstance(following, PlainUnit) and number not in heads
         else:
             assert isinstance(unit, BasicUnit)
             read.quantizer(unit.quant1)
-            read.convolution(unit.conv1, unit.norm1)
+            read.convolution(unit.conv1, unit.norm1, quant=unit.quant1)
             if unit.rectify:
                 read.quantizer(unit.quant2)
-            read.convolution(unit.conv2, unit.norm2)
+            read.convolution(unit.conv2, unit.norm2, quant=unit.quant2)
             read.shortcut(unit.shortcut)
         if number in heads:
             _, params = read.next("linear")
