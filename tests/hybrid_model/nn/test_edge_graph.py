@@ -48,6 +48,15 @@ ARCHITECTURES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Torch adds up in another order with more threads: then other samples meet a boundary on every machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def _inputs(architecture: Architecture, count: int, seed: int) -> np.ndarray:
     """Coarse patterns and noise, so that samples differ from each other and pixels from their neighbours."""
     rng = np.random.default_rng(seed)
@@ -127,7 +136,7 @@ def test_the_engine_gives_what_the_torch_network_gives(name, tmp_path):
     assert features == cut_codec.pack_batch(codes[-1], arch.cut.bits)
     parted, distance = partings(codes, watched.seen)
     assert distance < NEAR / 10
-    assert parted.mean() <= max(0.2, 0.02 * len(codes))  # every quantizer is another chance to meet a boundary
+    assert parted.mean() <= 0.2
     assert np.allclose(logits[~parted], expected[~parted], rtol=1e-4, atol=1e-4)
     assert (codes[-1] == expected_codes).mean() >= 0.95
     assert np.std(expected, axis=0).max() > 0.02
