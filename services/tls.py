@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import traceback
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,13 @@ _ALERTS: Final = {
     "PROTOCOL_VERSION": "the server speaks no TLS that is safe: it needs 1.2 or newer",
     "UNSUPPORTED_PROTOCOL": "the server speaks no TLS that is safe: it needs 1.2 or newer",
 }
+_CERTIFICATE_PERHAPS: Final = (
+    "the server ended the connection: if it asks for a client certificate, name ours in"
+    " {section}.tls.cert_file and key_file"
+)
+# With TLS 1.3 a client without the certificate that is asked for learns it after its own handshake; where it has
+# already written, the alert that says so may be lost.
+_DROPPED: Final = (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError)
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH")
 
 
@@ -56,7 +64,7 @@ def make_context(settings: TlsSettings, *, section: str) -> ssl.SSLContext:
     return context
 
 
-def explain(error: BaseException, *, section: str, host: str, ca_file: Path | None) -> str | None:
+def explain(error: BaseException, settings: TlsSettings, *, section: str, host: str) -> str | None:
     """Why there is no encrypted connection, and what to do; None where TLS is not the cause.
 
     Looks at `error` and at what led to it. `section` is `mqtt` or `redis`.
@@ -64,9 +72,11 @@ def explain(error: BaseException, *, section: str, host: str, ca_file: Path | No
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, ssl.SSLCertVerificationError):
-            return _unverified(found, section, host, ca_file)
+            return _unverified(found, section, host, settings.ca_file)
         if isinstance(found, TimeoutError) and "handshake" in str(found):
             return f"no answer to TLS: if this port is the plain one, name the encrypted one in {section}.port"
+        if isinstance(found, _DROPPED) and not _shaking_hands(found):
+            return None if settings.cert_file else _CERTIFICATE_PERHAPS.format(section=section)
         if isinstance(found, ssl.SSLEOFError) or (isinstance(found, ssl.SSLError) and _is(found, *_PLAIN)):
             return f"no TLS at this port: name the encrypted port in {section}.port, or unset {section}.tls.enabled"
         if isinstance(found, ssl.SSLError):
@@ -111,6 +121,11 @@ def _readable(settings: TlsSettings, section: str) -> None:
                 raise SettingsError(f"{section}.tls.{setting} {path}: {error.strerror}") from None
     if settings.key_file is not None:
         warn_if_open(settings.key_file)
+
+
+def _shaking_hands(error: BaseException) -> bool:
+    """Whether `error` was raised in the handshake."""
+    return any(frame.f_code.co_name == "do_handshake" for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _is(error: BaseException, *reasons: str) -> bool:

@@ -223,7 +223,7 @@ class RedisLink:
         settings = self._settings
         told = None
         if settings.tls.enabled:
-            told = tls.explain(error, section="redis", host=settings.host, ca_file=settings.tls.ca_file)
+            told = tls.explain(error, settings.tls, section="redis", host=settings.host)
         told = told or (str(error) or type(error).__name__) + _remedy(error, settings)
         # Redis repeats the arguments of a command that it does not know: AUTH may be one, where it was renamed.
         return told.replace(self._secret, "***") if self._secret else told

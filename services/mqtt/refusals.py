@@ -16,7 +16,7 @@ _BAD_CREDENTIALS: Final = (134, 135)
 
 def failed(settings: MqttSettings, error: BaseException) -> str:
     """No connection came about."""
-    told = tls.explain(error, section="mqtt", host=settings.host, ca_file=settings.tls.ca_file)
+    told = tls.explain(error, settings.tls, section="mqtt", host=settings.host)
     if told is None and settings.tls.enabled and isinstance(error, ConnectionResetError):
         return f"{_reason(error)}: the port may not speak TLS; name the encrypted one in mqtt.port"
     return told or _reason(error)

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 import pytest
 
+from services import tls
 from services.feature_stream import StreamUnavailable
 from services.feature_stream.link import RedisLink
 from services.mqtt import MqttError, MqttLink
-from services.settings import MqttSettings, RedisSettings, SettingsError
+from services.settings import MqttSettings, RedisSettings, SettingsError, TlsSettings
 from tests.security.certificates import HOST, Authority, Pair
 from tests.security.servers import Door, Mosquitto, Redis, tls_lines
 
@@ -108,6 +109,15 @@ def test_who_shows_a_good_client_certificate_is_let_in(site, authority, for_host
 def test_who_shows_none_where_one_is_asked_for_is_told_so(site, authority, for_host, trusting):
     told = site.connect(site.open(Door(authority, for_host, mutual=True)), trusting)
     assert f"name ours in {site.section}.tls.cert_file and key_file" in told
+
+
+@pytest.mark.parametrize(
+    "lost", [ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), ConnectionResetError(104, "reset")]
+)
+def test_a_connection_that_ends_after_the_handshake_is_not_taken_for_a_port_without_tls(trusting, lost):
+    """With TLS 1.3 the alert that asks for a certificate comes after the handshake, and may be lost on the way."""
+    told = tls.explain(lost, TlsSettings(**trusting), section="redis", host=HOST)
+    assert "if it asks for a client certificate, name ours in redis.tls.cert_file and key_file" in told
 
 
 def test_a_client_certificate_of_another_ca_is_refused(site, authority, stranger, for_host, trusting):
