@@ -24,6 +24,7 @@ from hybrid_model.training.losses import exit_loss, final_loss, joint_loss
 from hybrid_model.training.machine import machine_kind
 from hybrid_model.training.optimizers import build_optimizers
 from hybrid_model.training.precision import autocast, choose_precision
+from hybrid_model.training.progressive import ProgressiveBinarization
 from hybrid_model.training.recipe import Recipe, Schedule
 
 
@@ -88,7 +89,8 @@ class _Trainer:
         if recipe.start == "twin":
             assert twin is not None
             start_from(self.network, twin)
-        self.optimizers = build_optimizers(self.network, recipe.schedule)
+        self.binarization = ProgressiveBinarization(self.network, recipe.schedule.binarize_weights_after)
+        self.optimizers = build_optimizers(self.network, recipe.schedule.model_copy(update={"lr": recipe.peak_lr}))
         self.checkpoint = Checkpoint(folder / f"{recipe.name}-s{recipe.seed}.pt", recipe.fingerprint())
         self.log = folder / f"{recipe.name}-s{recipe.seed}.jsonl"
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -154,6 +156,7 @@ class _Trainer:
     def _enter_epoch(self) -> None:
         """In the second of two stages the backbone is frozen, batch statistics included; the exits learn alone."""
         self.network.train()
+        self.binarization.at(self.epoch / self.recipe.schedule.epochs)
         frozen = self.recipe.losses.method == "two_stage" and self.epoch >= self._first_stage_epochs()
         if frozen:
             self.network.requires_grad_(False).eval()

@@ -22,7 +22,10 @@ class RecipeError(ValueError):
 class Schedule(BaseModel):
     """How long and how fast. `lr` is the peak of a one-cycle schedule (Smith, Topin 2017, arXiv 1708.07120).
 
-    `muon` trains the convolutions; what is no convolution takes AdamW at `adamw_lr` beside it.
+    `muon` trains the convolutions; what is no convolution takes AdamW at `adamw_lr` beside it. A run that starts from
+    its trained twin has `lr_from_twin` for a peak, where given: a lower one keeps what the twin has learned.
+    `binarize_weights_after` is the share of the run before which one-bit convolutions keep real weights; their
+    activations are binary from the beginning.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -30,10 +33,12 @@ class Schedule(BaseModel):
     batch_size: int = Field(default=128, gt=0)
     optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: float = Field(default=0.1, gt=0)
+    lr_from_twin: float | None = Field(default=None, gt=0)
     adamw_lr: float = Field(default=3e-3, gt=0)
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup_share: float = Field(default=0.1, ge=0.0, lt=1.0)
+    binarize_weights_after: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class Losses(BaseModel):
@@ -116,13 +121,26 @@ class Recipe(BaseModel):
         """Whether the trained full-precision twin takes part in this run, as its teacher or its start."""
         return self.start == "twin" or self.losses.teacher > 0
 
+    @property
+    def peak_lr(self) -> float:
+        """The highest learning rate of this run: `schedule.lr`, or the twin's starting point has its own."""
+        lower = self.schedule.lr_from_twin
+        return lower if self.start == "twin" and lower is not None else self.schedule.lr
+
     def twin(self) -> Recipe:
         """The full-precision twin's recipe: the same layers, data, schedule and seed, no exits and no teacher."""
         losses = self.losses.model_copy(
             update={"method": "joint", "exit_weights": (0.0,) * len(self.losses.exit_weights), "teacher": 0.0}
         )
+        schedule = self.schedule.model_copy(update={"lr_from_twin": None, "binarize_weights_after": 0.0})
         return self.model_copy(
-            update={"name": f"{self.name}-twin", "full_precision": True, "start": "random", "losses": losses}
+            update={
+                "name": f"{self.name}-twin",
+                "full_precision": True,
+                "start": "random",
+                "schedule": schedule,
+                "losses": losses,
+            }
         )
 
     def fingerprint(self) -> str:

@@ -51,6 +51,23 @@ def test_a_run_that_was_broken_off_resumes_where_it_stood(recipe, digits, tmp_pa
     assert [line["epoch"] for line in run.history] == [1, 2, 3, 4]
 
 
+def test_one_bit_weights_stay_real_until_their_share_of_the_run_has_passed(recipe, digits, tmp_path, monkeypatch):
+    from hybrid_model.training import loop
+
+    bits = []
+    whole = loop._Trainer._note
+
+    def looks(self, mean_loss):
+        bits.append(self.network.edge[0].conv.weight_bits)
+        whole(self, mean_loss)
+
+    monkeypatch.setattr(loop._Trainer, "_note", looks)
+    late = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"binarize_weights_after": 0.5})})
+    run = train(late, digits, folder=tmp_path, device="cpu", progress=False)
+    assert bits == [32, 32, 1, 1]
+    assert run.network.edge[0].conv.weight_bits == 1
+
+
 def test_a_checkpoint_of_another_recipe_is_not_resumed(recipe, digits, tmp_path):
     train(recipe, digits, folder=tmp_path, device="cpu", progress=False)
     other = recipe.model_copy(update={"architecture": {"widths": [16, 32]}})

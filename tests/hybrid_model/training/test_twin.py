@@ -43,6 +43,14 @@ def test_a_twin_is_trained_without_exits_by_the_same_schedule_and_seed(recipe):
     assert not twin.needs_twin
 
 
+def test_only_the_run_that_starts_from_its_twin_has_a_peak_of_its_own_and_binarizes_late(recipe):
+    schedule = recipe.schedule.model_copy(update={"lr_from_twin": 0.002, "binarize_weights_after": 0.5})
+    hybrid = recipe.model_copy(update={"start": "twin", "schedule": schedule})
+    assert hybrid.peak_lr == 0.002
+    assert hybrid.twin().peak_lr == recipe.schedule.lr
+    assert hybrid.twin().fingerprint() == recipe.twin().fingerprint(), "a trained twin is not orphaned"
+
+
 def test_a_baseline_is_trained_first_and_judged_on_the_test_split(recipe, digits, tmp_path):
     run = train(recipe, digits, folder=tmp_path, device="cpu", progress=False, baseline=True)
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["digits-s0.pt", "digits-twin-s0.pt"]
