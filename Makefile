@@ -20,7 +20,7 @@ demo: .venv/.demo  ## the whole pipeline on this machine: brokers, an edge worke
 	$(BIN)/dewpoint demo $(ARGS)
 
 test: .venv/.dev lint  ## lint, types, architecture and the fast tests
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not long" $(ARGS)
 
 test-long: .venv/.dev  ## what takes minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
