@@ -54,6 +54,7 @@ def list_letters(
     """
     with _opened(config, network) as letters:
         found = [_shown(letter) for letter in letters.letters()]
+    size = sum(one["letter_bytes"] for one in found)
     table = Table("id", "device", "sample", "attempt", "runs", "age", "error", box=None)
     for one in found[:limit]:
         age = "-" if one["at"] is None else f"{max(0.0, time.time() - one['at']):.0f} s"
@@ -61,7 +62,8 @@ def list_letters(
         table.add_row(*(Text("-" if cell is None else _plain(str(cell))) for cell in cells))
     if found:
         out.print(table)
-    out.print(f"{len(found)} dead letters" + (f", {limit} of them shown" if len(found) > limit else ""))
+    shown = f", {limit} of them shown" if len(found) > limit else ""
+    out.print(f"{len(found)} dead letters{shown}; {size:,} bytes")
     _write(json_path, {"letters": found})
 
 
@@ -192,6 +194,7 @@ def _shown(letter: DeadLetter) -> dict[str, Any]:
         "worker": letter.worker,
         "at": letter.at,
         "history": list(letter.history),
+        "letter_bytes": letter.letter_bytes,
         "payload_bytes": letter.payload_bytes,
         "feature_bytes": None if features is None else len(features),
     }

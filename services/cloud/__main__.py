@@ -84,6 +84,7 @@ def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None
         lease_s=chosen.lease_s,
         max_deliveries=chosen.max_deliveries,
         dead_letters_max=chosen.dead_letters_max,
+        dead_letters_bytes_max=chosen.dead_letters_bytes_max,
     )
     networks = Networks(
         chosen.bundles or [SHIPPED],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hybrid_model.cut import CutError
 from services.cloud.networks import Network
 from services.feature_keys import FeatureKeys, KeyUnknown
-from services.feature_stream import Answer, Delivery
+from services.feature_stream import Answer, Delivery, one_line
 from services.messages import Escalation, EscalationHead, MessageError, Reply, decode_head
 
 __all__ = ["Broken", "Job", "Locked", "Unreadable", "error_answer", "halves", "infer", "read_job"]
@@ -112,7 +112,7 @@ def halves(jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
 
 def error_answer(delivery: Delivery, head: Escalation | EscalationHead, error: str) -> Answer:
     """The reply that tells the edge worker that there will be no class."""
-    reply = Reply(head.device, head.id, head.attempt, None, None, error)
+    reply = Reply(head.device, head.id, head.attempt, None, None, one_line(error))
     return Answer(delivery, head.site, head.worker, reply)
 
 

@@ -72,7 +72,6 @@ class Networks:
         self._seen: dict[Path, float] = {}
         self._found: dict[str, tuple[Path, Manifest]] = {}
         self._loaded: dict[str, Network] = {}
-        self._refused: set[str] = set()
         named = [str(source) for source in sources]
         for source in named:
             if Path(source).is_dir():
@@ -93,14 +92,14 @@ class Networks:
         """The network with its cloud half, loaded at the first call. None where no usable bundle has this id."""
         if network_id not in self._found:
             self._look_through_folders()
-        if network_id not in self._found or network_id in self._refused:
+        if network_id not in self._found:
             return None
         if network_id not in self._loaded:
             path, manifest = self._found[network_id]
             try:
                 self._loaded[network_id] = Network(manifest, self._load(path))
             except BundleError as error:
-                self._refused.add(network_id)
+                del self._found[network_id]  # until a mended one is copied into its folder
                 _log.error("bundle_refused", network_id=network_id, error=str(error))
                 return None
             _log.info("network_loaded", network_id=network_id, bundle=str(path))
@@ -119,7 +118,6 @@ class Networks:
 
     def _add(self, path: Path) -> None:
         manifest = bundle_file.load(path).manifest
-        self._refused.discard(manifest.network_id)
         self._found.setdefault(manifest.network_id, (path, manifest))
 
 

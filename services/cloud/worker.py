@@ -206,10 +206,13 @@ class CloudWorker:
             queue = self._features.queue(network_id)
             self._metrics.queue_depth.labels(network=network_id).set(queue.length)
             self._metrics.queue_oldest_age_s.labels(network=network_id).set(queue.oldest_age_s)
-            dead_letters = self._features.dead_letters(network_id)
-            self._metrics.dead_letters.labels(network=network_id).set(dead_letters)
+            letters, letters_bytes = self._features.dead_letters(network_id)
+            self._metrics.dead_letters.labels(network=network_id).set(letters)
+            self._metrics.dead_letters_bytes.labels(network=network_id).set(letters_bytes)
+        metrics = self._metrics
+        gauges = (metrics.queue_depth, metrics.queue_oldest_age_s, metrics.dead_letters, metrics.dead_letters_bytes)
         for network_id in self._shown - network_ids:
-            for gauge in (self._metrics.queue_depth, self._metrics.queue_oldest_age_s, self._metrics.dead_letters):
+            for gauge in gauges:
                 gauge.remove(network_id)
         self._shown = network_ids
         self._metrics.networks.set(len(network_ids))

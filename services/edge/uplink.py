@@ -2,7 +2,7 @@
 
 Its queue in memory is a short cut; what counts is the journal. An outage loses nothing: rows wait, and once Redis is
 back each is looked up, and sent again only if its entry is gone and no reply has come meanwhile. Fresh samples go
-first, and what is sent again is paced.
+first, and what is sent again is paced. What no cloud worker could read is not sent again.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Uplink:
         self._streams, self._journal, self._replies, self._finals = streams, journal, replies, finals
         self._metrics, self._devices = metrics, devices
         self._queue = QueueWatch(limits)
-        self._replay = Replay(streams, journal, replies, per_s=resend_per_s)
+        self._replay = Replay(streams, journal, replies, finals, per_s=resend_per_s)
         self._log, self._occasionally = get_logger("edge"), Occasionally()
         self._fresh: deque[Escalation] = deque()
         self._expected: set[Key] = set()

@@ -5,8 +5,8 @@ reply to the stream of the edge worker that sent it. What goes wrong is StreamUn
 """
 
 from services.feature_stream.cloud import CloudFeatures
-from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed
-from services.feature_stream.edge import EdgeFeatures, ReplyEntry
+from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed, one_line
+from services.feature_stream.edge import EdgeFeatures, EntryState, ReplyEntry
 from services.feature_stream.errors import StreamFull, StreamUnavailable
 from services.feature_stream.keys import Stream, partition_of
 from services.feature_stream.queue import QueueState
@@ -17,11 +17,13 @@ __all__ = [
     "CloudFeatures",
     "Delivery",
     "EdgeFeatures",
+    "EntryState",
     "Missed",
     "QueueState",
     "ReplyEntry",
     "Stream",
     "StreamFull",
     "StreamUnavailable",
+    "one_line",
     "partition_of",
 ]

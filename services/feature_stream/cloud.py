@@ -10,7 +10,7 @@ from typing import Final
 import msgpack
 
 from services.feature_stream import registry
-from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed
+from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed, one_line
 from services.feature_stream.errors import GroupMissing
 from services.feature_stream.keys import GROUP, Stream, note
 from services.feature_stream.link import Entry, RedisLink, ScriptCall
@@ -20,9 +20,9 @@ from services.settings import RedisSettings
 __all__ = ["CloudFeatures"]
 
 _FROM_THE_START = "-"
-_ERROR_CHARACTERS_MAX = 300
 _LOOKED_AT_ONCE: Final = 1000
 DEAD_LETTERS_MAX: Final = 10_000
+DEAD_LETTERS_BYTES_MAX: Final = 64 << 20
 
 
 class CloudFeatures:
@@ -37,6 +37,7 @@ class CloudFeatures:
         lease_s: An entry that nobody renews for so long may be claimed by anyone.
         max_deliveries: Lone runs that an entry gets before it goes to the dead letters.
         dead_letters_max: Dead letters that a stream keeps; the oldest are forgotten.
+        dead_letters_bytes_max: Bytes of dead letters that a stream keeps; the oldest are forgotten.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class CloudFeatures:
         lease_s: float,
         max_deliveries: int,
         dead_letters_max: int = DEAD_LETTERS_MAX,
+        dead_letters_bytes_max: int = DEAD_LETTERS_BYTES_MAX,
     ) -> None:
         self.consumer = consumer
         self.lease_s = lease_s
         self.max_deliveries = max_deliveries
         self.dead_letters_max = dead_letters_max
+        self.dead_letters_bytes_max = dead_letters_bytes_max
         self._silent_s = settings.replies_kept_s
         self._link = RedisLink(settings)
         self._lease_ms = int(lease_s * 1000)
@@ -141,7 +144,7 @@ class CloudFeatures:
         """Note why a lone run failed; anyone may claim the entry after `pause_s`. False where the lease was lost."""
         stream = delivery.stream
         idle_ms = max(0, self._lease_ms - int(pause_s * 1000))
-        arguments = (GROUP, self.consumer, delivery.entry_id, _one_line(error), idle_ms)
+        arguments = (GROUP, self.consumer, delivery.entry_id, one_line(error), idle_ms)
         [noted] = self._link.scripts([ScriptCall("give_up", (stream.features, stream.runs), arguments)])
         return bool(noted)
 
@@ -174,31 +177,23 @@ class CloudFeatures:
         return [age_ms / 1000 if age_ms >= 0 else Missed(age_ms) for age_ms in self._link.scripts(calls)]
 
     def dead_letter(self, delivery: Delivery, error: str, *, answer: Answer | None = None) -> Burial:
-        """Move an entry to the dead letters and send `answer`, in one step.
+        """Move an entry to the dead letters and send `answer`, in one step. Without an answer its edge learns of it.
 
-        The dead letter is msgpack: ``{v, entry_id, payload, error, worker, at, history}``.
+        The dead letter is msgpack: ``{v, entry_id, payload, error, worker, at, history}``. A payload that alone is
+        beyond the bound is left out.
         """
         stream = delivery.stream
-        letter = msgpack.packb(
-            {
-                "v": 1,
-                "entry_id": delivery.entry_id,
-                "payload": delivery.payload,
-                "error": _one_line(error),
-                "worker": self.consumer,
-                "at": time.time(),
-                "history": list(delivery.history),
-            }
-        )
-        keys = [stream.features, stream.notes, stream.runs, stream.dead]
+        letter = self._letter(delivery, error, delivery.payload)
+        if len(letter) > self.dead_letters_bytes_max:
+            letter = self._letter(delivery, f"({len(delivery.payload or b'')} bytes, not kept) {error}", None)
+        keys = [stream.features, stream.notes, stream.runs, stream.dead, stream.dead_sizes, stream.unread]
         arguments: list[str | bytes | int] = [
-            GROUP, self.consumer, delivery.entry_id, letter, self.dead_letters_max
+            GROUP, self.consumer, delivery.entry_id, letter,
+            self.dead_letters_max, self.dead_letters_bytes_max, self._replies_kept_ms,
         ]  # fmt: skip
         if answer is not None:
             keys.append(stream.replies(answer.site, answer.worker))
-            arguments += [
-                note(answer.reply.device, answer.reply.id), answer.reply.encode(), self._replies_kept_ms
-            ]  # fmt: skip
+            arguments += [note(answer.reply.device, answer.reply.id), answer.reply.encode()]
         [told] = self._link.scripts([ScriptCall("dead_letter", keys, arguments)])
         return Burial(None, told) if told >= 0 else Burial(Missed(told))
 
@@ -226,11 +221,11 @@ class CloudFeatures:
                 start = f"({last.decode()}" if last else None
 
     def sweep_notes(self) -> None:
-        """Remove the notes of entries that are gone because nobody could read them; an answer removes its own."""
+        """Remove the notes of entries that somebody deleted; an answer removes its own."""
         for stream in self.streams:
-            cursor = b"0"
+            keys, cursor = (stream.features, stream.notes, stream.unread), b"0"
             while True:
-                call = ScriptCall("sweep_notes", (stream.features, stream.notes), (cursor, _LOOKED_AT_ONCE))
+                call = ScriptCall("sweep_notes", keys, (cursor, _LOOKED_AT_ONCE))
                 [cursor] = self._link.scripts([call])
                 if cursor == b"0":
                     break
@@ -252,7 +247,8 @@ class CloudFeatures:
         for stream in registry.silent(self._link, self._silent_s):
             if self._is_empty(stream, remove=False):
                 registry.forget(self._link, stream, self._silent_s)
-        unused = [stream for stream in self.streams if stream not in self.registered()]
+        registered = self.registered()
+        unused = [stream for stream in self.streams if stream not in registered]
         gone = [stream for stream in unused if self._is_empty(stream, remove=True)]
         for stream in gone:
             del self._streams[stream.features]
@@ -263,10 +259,26 @@ class CloudFeatures:
         """How much waits in the served streams of one network."""
         return queue_state(self._link, [stream for stream in self.streams if stream.network_id == network_id])
 
-    def dead_letters(self, network_id: str) -> int:
-        """How many dead letters of a network lie in its served streams."""
-        commands = [("XLEN", stream.dead) for stream in self.streams if stream.network_id == network_id]
-        return sum(self._link.calls(commands))
+    def dead_letters(self, network_id: str) -> tuple[int, int]:
+        """How many dead letters of a network lie in its served streams, and how many bytes they have."""
+        streams = [stream for stream in self.streams if stream.network_id == network_id]
+        lengths = self._link.calls([("XLEN", stream.dead) for stream in streams])
+        sums = self._link.calls([("LINDEX", stream.dead_sizes, 0) for stream in streams])
+        return sum(lengths), sum(int(one or 0) for one, length in zip(sums, lengths, strict=True) if length)
+
+    def _letter(self, delivery: Delivery, error: str, payload: bytes | None) -> bytes:
+        letter: bytes = msgpack.packb(
+            {
+                "v": 1,
+                "entry_id": delivery.entry_id,
+                "payload": payload,
+                "error": one_line(error),
+                "worker": self.consumer,
+                "at": time.time(),
+                "history": list(delivery.history),
+            }
+        )
+        return letter
 
     @property
     def _replies_kept_ms(self) -> int:
@@ -276,7 +288,7 @@ class CloudFeatures:
         self._link.scripts([ScriptCall("create_group", (stream.features,), (GROUP,)) for stream in streams])
 
     def _is_empty(self, stream: Stream, *, remove: bool) -> bool:
-        keys = (stream.features, stream.notes, stream.runs, stream.dead)
+        keys = (stream.features, stream.dead, stream.notes, stream.runs, stream.dead_sizes, stream.unread)
         [empty] = self._link.scripts([ScriptCall("let_go", keys, ("remove" if remove else "try",))])
         return bool(empty)
 
@@ -299,7 +311,3 @@ class CloudFeatures:
 
 def _lines(history: bytes) -> tuple[str, ...]:
     return tuple(history.decode(errors="replace").splitlines())
-
-
-def _one_line(error: str) -> str:
-    return " ".join(error.split())[:_ERROR_CHARACTERS_MAX]

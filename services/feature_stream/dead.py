@@ -52,7 +52,8 @@ class DeadLetter:
         worker: The consumer that gave it up.
         at: When, epoch seconds.
         history: A line for each lone run: Redis time, consumer, error where one was noted.
-        payload_bytes: Size of the escalation as it came.
+        payload_bytes: Size of the escalation as it lies there.
+        letter_bytes: Size of the letter.
     """
 
     letter_id: LetterId
@@ -62,6 +63,7 @@ class DeadLetter:
     at: float | None
     history: tuple[str, ...]
     payload_bytes: int
+    letter_bytes: int
 
 
 class Replayed(Enum):
@@ -121,13 +123,15 @@ class DeadLetters:
         stream = letter_id.stream
         again = replace(escalation, attempt=escalation.attempt + 1)
         arguments = (letter_id.entry_id, note(again.device, again.id), again.encode())
-        keys = (stream.dead, stream.features, stream.notes)
+        keys = (stream.dead, stream.dead_sizes, stream.features, stream.notes)
         [told] = self._link.scripts([ScriptCall("replay", keys, arguments)])
         return Replayed(told)
 
     def drop(self, letter_id: LetterId) -> bool:
         """Remove it. False where there is no such letter."""
-        return bool(self._link.call("XDEL", letter_id.stream.dead, letter_id.entry_id))
+        stream = letter_id.stream
+        [dropped] = self._link.scripts([ScriptCall("drop", (stream.dead, stream.dead_sizes), (letter_id.entry_id,))])
+        return bool(dropped)
 
     def _entries(self) -> Iterator[tuple[LetterId, bytes]]:
         for stream in sorted(registry.entered(self._link)):
@@ -148,7 +152,8 @@ def _decoded(letter_id: LetterId, message: bytes) -> DeadLetter:
     try:
         fields = unpack(message)
     except MessageError as error:
-        return DeadLetter(letter_id, None, f"the letter itself is damaged: {error}", "", None, (), len(message))
+        told, size = f"the letter itself is damaged: {error}", len(message)
+        return DeadLetter(letter_id, None, told, "", None, (), size, size)
     payload = fields.get("payload")
     payload = payload if isinstance(payload, bytes) else b""
     at, history = fields.get("at"), fields.get("history")
@@ -160,6 +165,7 @@ def _decoded(letter_id: LetterId, message: bytes) -> DeadLetter:
         at=float(at) if isinstance(at, int | float) else None,
         history=tuple(str(line) for line in history) if isinstance(history, list) else (),
         payload_bytes=len(payload),
+        letter_bytes=len(message),
     )
 
 

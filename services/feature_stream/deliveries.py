@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from services.feature_stream.keys import Stream
 from services.messages import Reply
 
-__all__ = ["Answer", "Burial", "Delivery", "Missed"]
+__all__ = ["Answer", "Burial", "Delivery", "Missed", "one_line"]
+
+_ERROR_CHARACTERS_MAX: Final = 300
 
 
 class Missed(Enum):
@@ -65,3 +68,8 @@ class Burial:
 
     missed: Missed | None
     forgotten: int = 0
+
+
+def one_line(error: str) -> str:
+    """An error as it is told to others: bounded, on one line, and such that it can be encoded."""
+    return " ".join(error.encode(errors="replace").decode().split())[:_ERROR_CHARACTERS_MAX]

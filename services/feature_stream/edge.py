@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from services.feature_keys import FeatureKeys
 from services.feature_stream import registry
@@ -14,9 +15,20 @@ from services.feature_stream.queue import QueueState, queue_state
 from services.messages import Escalation, MessageError, Reply
 from services.settings import RedisSettings
 
-__all__ = ["EdgeFeatures", "ReplyEntry"]
+__all__ = ["EdgeFeatures", "EntryState", "ReplyEntry"]
 
 _PIPELINE_MAX = 256
+
+
+class EntryState(Enum):
+    """What became of a sample's escalation."""
+
+    GONE = 0
+    """It is not in the stream: answered, lost, or never sent."""
+    STANDS = 1
+    """It is in the stream, unanswered."""
+    UNREAD = 2
+    """It is a dead letter, and no cloud worker could read whom to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +110,26 @@ class EdgeFeatures:
 
     def entries_exist(self, keys: Sequence[tuple[str, str]]) -> list[bool]:
         """For each (device, id), whether its escalation stands in the stream, unanswered."""
+        return [state is EntryState.STANDS for state in self.entry_states(keys)]
+
+    def entry_states(self, keys: Sequence[tuple[str, str]]) -> list[EntryState]:
+        """For each (device, id), what became of its escalation."""
         positions: dict[Stream, list[int]] = defaultdict(list)
         for position, (device, _) in enumerate(keys):
             positions[self._stream_of(device)].append(position)
         calls = [
-            ScriptCall("standing", (stream.features, stream.notes), [note(*keys[position]) for position in chosen])
+            ScriptCall(
+                "standing",
+                (stream.features, stream.notes, stream.unread),
+                [note(*keys[position]) for position in chosen],
+            )
             for stream, chosen in positions.items()
         ]
-        exist = [False] * len(keys)
-        for chosen, standing in zip(positions.values(), self._link.scripts(calls), strict=True):
-            for position, stands in zip(chosen, standing, strict=True):
-                exist[position] = stands == 1
-        return exist
+        states = [EntryState.GONE] * len(keys)
+        for chosen, told in zip(positions.values(), self._link.scripts(calls), strict=True):
+            for position, state in zip(chosen, told, strict=True):
+                states[position] = EntryState(state)
+        return states
 
     def read_replies(self, count: int = 256, block_ms: int = 0) -> list[ReplyEntry]:
         """The oldest replies that are not deleted yet, up to `count` of each partition.

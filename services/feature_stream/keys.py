@@ -43,6 +43,16 @@ class Stream:
         """Stream of dead letters."""
         return self._key("dead")
 
+    @property
+    def dead_sizes(self) -> str:
+        """List: the sum of the dead letters' bytes, then ``ID BYTES`` of each, the newest first."""
+        return self._key("dead_sizes")
+
+    @property
+    def unread(self) -> str:
+        """Set: ids of the entries whose address nobody could read."""
+        return self._key("unread")
+
     def replies(self, site: str, worker: str) -> str:
         """Stream of replies to one edge worker."""
         return self._key(f"replies:{site}:{worker}")

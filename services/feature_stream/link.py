@@ -28,7 +28,10 @@ __all__ = ["Command", "Entry", "RedisLink", "ScriptCall"]
 _FIELD = b"m"
 _NEXT_STREAM_MS = 50
 _MOVES_MAX = 4
-_LEASE_SCRIPTS = frozenset({"claim", "run_alone", "give_up", "uncount", "renew", "answer", "dead_letter"})
+_PUT_BEFORE = {
+    "lease": frozenset({"claim", "run_alone", "give_up", "uncount", "renew", "answer", "dead_letter"}),
+    "letters": frozenset({"dead_letter", "replay", "drop"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +308,8 @@ def _crosses_slots(reply: object) -> bool:
 @cache
 def _source(name: str) -> str:
     folder = importlib.resources.files("services.feature_stream") / "scripts"
-    source = (folder / f"{name}.lua").read_text()
-    return (folder / "lease.lua").read_text() + source if name in _LEASE_SCRIPTS else source
+    names = [*(common for common, users in _PUT_BEFORE.items() if name in users), name]
+    return "".join((folder / f"{one}.lua").read_text() for one in names)
 
 
 @cache

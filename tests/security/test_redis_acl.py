@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from services.feature_keys import FeatureKeys
-from services.feature_stream import Answer, CloudFeatures, EdgeFeatures, Stream, StreamUnavailable
+from services.feature_stream import Answer, CloudFeatures, EdgeFeatures, EntryState, Stream, StreamUnavailable
 from services.feature_stream.dead import DeadLetters, Replayed
 from services.messages import Escalation, Reply
 from services.servers import find_redis_server
@@ -69,6 +69,8 @@ BY_EDGE = [
     ("PEXPIRE", OTHERS, "1"),
     ("XRANGE", STREAM.dead, "-", "+"),
     ("XADD", STREAM.dead, "*", "m", "x"),
+    ("LPUSH", STREAM.dead_sizes, "0"),
+    ("SADD", STREAM.unread, "1-0"),
     ("ZREM", "dewpoint:registry", STREAM.name),
     ("ZRANGE", "dewpoint:registry", "0", "-1"),
 ]
@@ -220,7 +222,9 @@ def test_a_whole_cycle_runs_under_the_users_and_nothing_is_refused(server, edge,
     assert cloud.dead_letter(by_id["bad"], "broke", answer=answer(by_id["bad"], "broke")).missed is None
     assert cloud.dead_letter(by_id["lapsed"], "no address").missed is None
     assert cloud.queue(B).bytes is not None
-    assert cloud.dead_letters(B) == 2
+    letters_count, letters_bytes = cloud.dead_letters(B)
+    assert (letters_count, letters_bytes > 0) == (2, True)
+    assert edge.entry_states([("d", "bad"), ("d", "lapsed")]) == [EntryState.GONE, EntryState.UNREAD]
 
     replies = edge.read_replies(block_ms=100)
     assert {reply.reply.class_index for reply in replies} == {7, None}

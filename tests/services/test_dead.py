@@ -79,6 +79,9 @@ def test_the_list_tells_sample_error_and_runs(dead: Dead, letters: list[str], tm
     assert DEVICE in told.stdout
     assert "\x1b" not in told.stdout, "what came over the network gives the terminal no orders"
     found = listed(dead, tmp_path)
+    sizes = [one["letter_bytes"] for one in found]
+    assert min(sizes) > len(SECRET)
+    assert f"; {sum(sizes):,} bytes" in told.stdout
     assert [(one["sample"], one["attempt"], len(one["history"])) for one in found] == [(s, 1, 1) for s in letters]
     assert {(one["network"], one["site"], one["edge"], one["worker"]) for one in found} == {
         (B, "hall", "edge-1", "cloud-1")

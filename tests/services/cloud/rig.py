@@ -48,7 +48,12 @@ class Rig:
         chosen = {"lease_s": lease_s, "linger_ms": 1.0, "batch_max": 16} | changed
         settings = CloudSettings.model_validate(chosen)
         networks = Networks([BUNDLE], lambda _: network)
-        features = self.features(name, lease_s, dead_letters_max=settings.dead_letters_max)
+        features = self.features(
+            name,
+            lease_s,
+            dead_letters_max=settings.dead_letters_max,
+            dead_letters_bytes_max=settings.dead_letters_bytes_max,
+        )
         return CloudWorker(settings, features, networks, metrics, on_hang=self.hung.set)
 
     @contextmanager

@@ -107,6 +107,21 @@ def test_runs_that_failed_before_stay_counted(rig, keys, tmp_path):
     assert len(letter["history"]) == 3
 
 
+def test_on_a_full_redis_a_start_is_taken_back_too(rig, keys):
+    send(rig, keys("ours"), escalation("bad", POISON))
+    features = rig.features("first")
+    features.serve([STREAM])
+    [delivery] = features.read(1)
+    first = features.begin_lone_run(delivery)
+    assert first is not None
+    second = features.begin_lone_run(first)
+    assert second is not None
+    rig.raw.config_set("maxmemory", 1)
+    assert features.uncount(second)
+    assert rig.raw.hvals(STREAM.runs) == [first.history[0].encode()]
+    features.close()
+
+
 @pytest.mark.parametrize("field", ["device", "id", "worker", "site"])
 def test_an_entry_that_was_swapped_is_refused(rig, keys, tmp_path, field):
     ours = keys("ours")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -54,3 +55,24 @@ def test_a_cloud_half_that_cannot_be_loaded_is_not_served() -> None:
         raise BundleError(f"{path}: refused")
 
     assert Networks([BUNDLE], refuse).get(B) is None
+
+
+@pytest.mark.parametrize("name", [f"{BUNDLE}.dew", "another.dew"])
+def test_a_bundle_that_was_refused_and_is_mended_is_served(tmp_path: Path, name: str) -> None:
+    damaged = tmp_path / f"{BUNDLE}.dew"
+    refused_at: list[float] = []
+
+    def load(path: Path) -> StandIn:
+        if path.stat().st_mtime == 1e9:
+            refused_at.append(1e9)
+            raise BundleError(f"{path}: refused")
+        return StandIn()
+
+    shutil.copy(bundle.resolve(BUNDLE), damaged)
+    os.utime(damaged, (1e9, 1e9))
+    networks = Networks([tmp_path], load)
+    assert networks.get(B) is None
+    assert networks.get(B) is None
+    assert refused_at == [1e9], "it is not read again before it changes"
+    shutil.copy(bundle.resolve(BUNDLE), tmp_path / name)
+    assert networks.get(B) is not None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NoReturn
+
 import msgpack
 import pytest
 
+from hybrid_model.cut import CutError
 from services.metrics import CloudMetrics
 from tests.services.cloud.rig import STREAM, Rig, value
 from tests.services.cloud.stand_in import FINE, NOT_FINITE, PADDED, POISON, B, StandIn, escalation
@@ -85,10 +89,35 @@ def test_malformed_entries_go_to_the_dead_letters_and_are_answered_where_the_hea
     assert value(metrics, "drops_total", reason="missing_field") == 1
 
 
+def test_an_error_of_any_length_is_told_within_bounds(rig: Rig) -> None:
+    class Verbose(StandIn):
+        def infer(self, features: Sequence[bytes], /) -> NoReturn:
+            raise CutError("long \udcff and\n" + "longer " * 20_000)
+
+    rig.send(escalation("a"))
+    with rig.working(Verbose()):
+        replies = rig.replies(1)
+    assert (replies["a"].error or "").startswith("long ? and longer longer")
+    assert len(replies["a"].error or "") < 1000
+    [letter] = rig.dead()
+    assert letter["error"] == replies["a"].error
+
+
 def test_dead_letters_beyond_the_limit_are_counted(rig: Rig) -> None:
     metrics = CloudMetrics()
     rig.send(*(escalation(str(number), features=b"short") for number in range(5)))
     with rig.working(metrics=metrics, dead_letters_max=2):
         rig.replies(5)
+    assert len(rig.dead()) == 2
+    assert value(metrics, "dead_letters_forgotten_total") == 3
+
+
+def test_dead_letters_beyond_the_bytes_are_counted_and_those_that_lie_are_shown(rig: Rig) -> None:
+    metrics = CloudMetrics()
+    rig.send(*(escalation(str(number), features=bytes(30_000)) for number in range(5)))
+    with rig.working(metrics=metrics, dead_letters_bytes_max=1 << 16):
+        rig.replies(5)
+        rig.wait_for(lambda: value(metrics, "dead_letters", network=B) == 2, "their number is shown", 30)
+        assert 60_000 < value(metrics, "dead_letters_bytes", network=B) < 1 << 16
     assert len(rig.dead()) == 2
     assert value(metrics, "dead_letters_forgotten_total") == 3

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgpack
 import pytest
 
-from services.feature_stream import Answer, EdgeFeatures
+from services.feature_stream import Answer, EdgeFeatures, EntryState
 from services.feature_stream.dead import DeadLetters, LetterId, Replayed
 from services.messages import Escalation, EscalationHead, Reply
 from services.settings import RedisSettings
@@ -96,6 +97,119 @@ def test_the_oldest_dead_letters_are_forgotten_beyond_the_limit(
     assert forgotten == [0, 0, 1, 1]
     left = [msgpack.unpackb(fields[b"m"]) for _, fields in raw.xrange(STREAM.dead)]
     assert [Escalation.decode(letter["payload"]).id for letter in left] == ["c", "d"]
+
+
+def kept(raw: Any) -> list[int]:
+    """Bytes of each letter that lies there, after a look at what our scripts keep beside them."""
+    letters = [(entry_id, len(fields.get(b"m", b""))) for entry_id, fields in raw.xrange(STREAM.dead)]
+    total, *each = raw.lrange(STREAM.dead_sizes, 0, -1) or [b"0"]
+    assert each == [b"%s %d" % letter for letter in reversed(letters)]
+    assert int(total) == sum(size for _, size in letters)
+    return [size for _, size in letters]
+
+
+def sized(sample: str, count: int) -> Escalation:
+    return replace(escalation(sample), features=bytes(count))
+
+
+def test_the_oldest_dead_letters_are_forgotten_beyond_so_many_bytes(
+    edge: EdgeFeatures, make_cloud: MakeCloud, raw: Any
+) -> None:
+    cloud = make_cloud(dead_letters_bytes_max=10_000)
+    edge.escalate([sized("a", 3000), sized("b", 3000), sized("c", 3000), sized("d", 3000), sized("e", 8000)])
+    forgotten = []
+    for delivery in cloud.read(10):
+        forgotten.append(cloud.dead_letter(delivery, "error").forgotten)
+        assert cloud.dead_letters(B) == (raw.xlen(STREAM.dead), sum(kept(raw)))
+        assert sum(kept(raw)) <= 10_000
+    assert forgotten == [0, 0, 0, 1, 3]
+    [(_, fields)] = raw.xrange(STREAM.dead)
+    assert Escalation.decode(msgpack.unpackb(fields[b"m"])["payload"]).id == "e"
+
+
+def test_a_payload_that_alone_is_beyond_the_bytes_is_left_out_of_its_letter(
+    edge: EdgeFeatures, make_cloud: MakeCloud, raw: Any
+) -> None:
+    cloud = make_cloud(dead_letters_bytes_max=10_000)
+    edge.escalate([sized("small", 10), sized("vast", 20_000)])
+    small, vast = cloud.read(10)
+    assert cloud.dead_letter(small, "error").forgotten == 0
+    assert cloud.dead_letter(vast, "oversized").forgotten == 0
+    letter = msgpack.unpackb(raw.xrange(STREAM.dead)[-1][1][b"m"])
+    assert vast.payload is not None
+    assert letter["payload"] is None
+    assert letter["error"] == f"({len(vast.payload)} bytes, not kept) oversized"
+    assert len(kept(raw)) == 2
+
+
+def test_the_bytes_of_letters_are_known_exactly_however_they_come_and_go(
+    edge: EdgeFeatures, make_cloud: MakeCloud, letters: DeadLetters, raw: Any
+) -> None:
+    names = "abcdefgh"
+    cloud = make_cloud(dead_letters_max=6)
+    edge.register()
+    edge.escalate([sized(name, 100 * number) for number, name in enumerate(names)])
+    for delivery in cloud.read(10):
+        cloud.dead_letter(delivery, "error", answer=answer(delivery))
+    assert len(kept(raw)) == 6
+    first, second, *others = letters.ids()
+    assert letters.drop(second)
+    assert len(kept(raw)) == 5
+    assert letters.replay(first) is Replayed.SENT
+    assert letters.replay(others[-1]) is Replayed.SENT
+    assert not letters.drop(second)
+    assert letters.replay(second) is Replayed.MISSING
+    assert len(kept(raw)) == 3
+    for delivery in cloud.read(10):
+        cloud.dead_letter(delivery, "error")
+    assert len(kept(raw)) == 5
+    for letter_id in list(letters.ids()):
+        assert letters.drop(letter_id)
+    assert not raw.exists(STREAM.dead_sizes)
+    assert cloud.dead_letters(B) == (0, 0)
+
+
+@pytest.mark.parametrize("wiped", [(STREAM.dead,), (STREAM.dead, STREAM.dead_sizes)])
+def test_letters_that_were_wiped_count_no_more(
+    edge: EdgeFeatures, make_cloud: MakeCloud, raw: Any, wiped: tuple[str, ...]
+) -> None:
+    cloud = make_cloud(dead_letters_bytes_max=10_000)
+    edge.escalate([sized(name, 4000) for name in "abcd"])
+    first, second, *others = cloud.read(10)
+    for delivery in (first, second):
+        cloud.dead_letter(delivery, "error")
+    raw.delete(*wiped)
+    assert cloud.dead_letters(B) == (0, 0)
+    for count, delivery in enumerate(others, 1):
+        assert cloud.dead_letter(delivery, "error").forgotten == 0
+        assert len(kept(raw)) == count
+
+
+def test_letters_of_unknown_size_go_before_those_that_came_after_them(
+    edge: EdgeFeatures, make_cloud: MakeCloud, raw: Any
+) -> None:
+    cloud = make_cloud(dead_letters_bytes_max=10_000)
+    edge.escalate([sized("a", 100), sized("b", 100), sized("c", 9500)])
+    a, b, c = cloud.read(10)
+    cloud.dead_letter(a, "error")
+    raw.delete(STREAM.dead_sizes)
+    assert cloud.dead_letter(b, "error").forgotten == 0
+    assert raw.xlen(STREAM.dead) == 2
+    assert cloud.dead_letter(c, "error").forgotten == 2
+    assert len(kept(raw)) == 1
+
+
+def test_a_letter_removed_by_another_hand_takes_no_other_along(
+    edge: EdgeFeatures, make_cloud: MakeCloud, letters: DeadLetters, raw: Any
+) -> None:
+    bury(edge, make_cloud, "a", "b", "c")
+    raw.xdel(STREAM.dead, raw.xrange(STREAM.dead)[1][0])
+    bury(edge, make_cloud, "d")
+    assert raw.xlen(STREAM.dead) == 3
+    for letter_id in list(letters.ids()):
+        assert letters.drop(letter_id)
+    bury(edge, make_cloud, "e")
+    assert len(kept(raw)) == 1
 
 
 def test_letters_are_listed_with_what_can_be_read_of_them(
@@ -193,3 +307,60 @@ def test_one_networks_letters_can_be_looked_at_alone(
         chosen = DeadLetters(settings, network_id=network)
         assert len(list(chosen.ids())) == expected
         chosen.close()
+
+
+def garble(raw: Any, edge: EdgeFeatures, *samples: str) -> None:
+    """Escalate these, and let their entries come out as bytes that nobody can read."""
+    edge.register()
+    for sample in samples:
+        raw.hset(STREAM.notes, f"1:d{sample}", raw.xadd(STREAM.features, {"m": b"\xc1"}))
+
+
+def test_an_edge_learns_which_of_its_entries_nobody_could_read(
+    edge: EdgeFeatures, make_cloud: MakeCloud, raw: Any
+) -> None:
+    cloud = make_cloud()
+    garble(raw, edge, "garbled")
+    edge.escalate([escalation("fine"), escalation("broken"), escalation("deleted"), escalation("waiting")])
+    keys = [("d", sample) for sample in ("garbled", "fine", "broken", "deleted", "waiting", "unknown")]
+    assert edge.entry_states(keys) == [EntryState.STANDS] * 5 + [EntryState.GONE]
+    garbled, fine, broken, deleted, _ = cloud.read(10)
+    assert cloud.dead_letter(garbled, "not_msgpack").missed is None
+    assert answered(cloud, [fine]) == [True]
+    assert cloud.dead_letter(broken, "error", answer=answer(broken)).missed is None
+    raw.xdel(STREAM.features, deleted.entry_id)
+    expected = [EntryState.UNREAD, *[EntryState.GONE] * 3, EntryState.STANDS, EntryState.GONE]
+    assert edge.entry_states(keys) == expected
+    cloud.sweep_notes()
+    assert edge.entry_states(keys) == expected, "no sweep takes it away before the edge has looked"
+    assert edge.escalate([escalation("garbled", attempt=2)]) == [True]
+    assert edge.entry_states(keys)[0] is EntryState.STANDS
+    raw.flushall()
+    assert edge.entry_states(keys) == [EntryState.GONE] * 6
+
+
+def test_what_nobody_could_read_is_remembered_as_long_as_unread_replies_and_no_more_than_letters_are_kept(
+    edge: EdgeFeatures, make_cloud: MakeCloud, raw: Any, settings: RedisSettings
+) -> None:
+    cloud = make_cloud(dead_letters_max=3)
+    samples = "abcd"
+    garble(raw, edge, *samples)
+    for number, delivery in enumerate(cloud.read(10)):
+        cloud.dead_letter(delivery, "not_msgpack")
+        assert raw.scard(STREAM.unread) == (1, 2, 3, 1)[number]
+    assert 0 < raw.pttl(STREAM.unread) <= settings.replies_kept_s * 1000
+    states = edge.entry_states([("d", sample) for sample in samples])
+    assert states == [EntryState.GONE] * 3 + [EntryState.UNREAD], "the others are sent once more"
+    cloud.sweep_notes()
+    assert raw.hlen(STREAM.notes) == 1
+
+
+def test_a_full_redis_takes_letters_of_which_nobody_could_read_whom_to_tell(
+    edge: EdgeFeatures, make_cloud: MakeCloud, raw: Any
+) -> None:
+    cloud = make_cloud()
+    garble(raw, edge, "a")
+    [delivery] = cloud.read(10)
+    raw.config_set("maxmemory", 1)
+    assert cloud.dead_letter(delivery, "not_msgpack").missed is None
+    assert edge.entry_states([("d", "a")]) == [EntryState.UNREAD]
