@@ -9,6 +9,8 @@ QUERIES = {
     "dewpoint_acknowledgements_discarded_total": "increase(dewpoint_acknowledgements_discarded_total[1h])",
     "dewpoint_drops_total": "sum by (reason) (rate(dewpoint_drops_total[5m]))",
     "dewpoint_window_tails_total": "sum by (cause) (increase(dewpoint_window_tails_total[1h]))",
+    "dewpoint_window_devices_evicted_total": "sum(increase(dewpoint_window_devices_evicted_total[1h])) > 0",
+    "dewpoint_window_marks_evicted_total": "sum(increase(dewpoint_window_marks_evicted_total[1h]))",
     "dewpoint_window_epochs_total": "sum by (device) (increase(dewpoint_window_epochs_total[1h]))",
     "dewpoint_last_seen_timestamp_seconds": "time() - dewpoint_last_seen_timestamp_seconds > 60",
     "dewpoint_inbox_length": "max_over_time(dewpoint_inbox_length[5m])",
@@ -76,6 +78,7 @@ QUERIES = {
     "dewpoint_cloud_queue_depth": "max by (network) (dewpoint_cloud_queue_depth)",
     "dewpoint_cloud_queue_oldest_age_seconds": "max by (network) (dewpoint_cloud_queue_oldest_age_seconds)",
     "dewpoint_cloud_dead_letters": "max by (network) (dewpoint_cloud_dead_letters) > 0",
+    "dewpoint_cloud_dead_letters_bytes": "max by (network) (dewpoint_cloud_dead_letters_bytes) > 48e6",
     "dewpoint_cloud_redis_reachable": "sum(dewpoint_cloud_redis_reachable)",
     "dewpoint_cloud_networks": "dewpoint_cloud_networks",
 }

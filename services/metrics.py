@@ -79,6 +79,14 @@ class EdgeMetrics(_Metrics):
             "drops", "Messages refused, rejected or dropped, and labels not sent, by reason.", "reason"
         )
         self.window_tails = counter("window_tails", "Windows begun and never filled, by what cut them off.", "cause")
+        self.window_devices_evicted = counter(
+            "window_devices_evicted",
+            "Devices whose readings were forgotten because there were too many, those silent the longest first.",
+        )
+        self.window_marks_evicted = counter(
+            "window_marks_evicted",
+            "Messages of readings that are no longer known if they come again, for want of space.",
+        )
         self.window_epochs = counter("window_epochs", "Times a device's readings began anew.", "device")
         self.last_seen_time = gauge(
             "last_seen_timestamp_seconds", "When a device was last heard of, epoch seconds.", "device"
@@ -164,7 +172,8 @@ class CloudMetrics(_Metrics):
             "cloud_dead_lettered", "Escalations moved to the dead letters, by reason.", "reason"
         )
         self.dead_letters_forgotten = counter(
-            "cloud_dead_letters_forgotten", "Dead letters removed because there were too many, the oldest first."
+            "cloud_dead_letters_forgotten",
+            "Dead letters removed because there were too many, or too many bytes of them, the oldest first.",
         )
         self.drops = counter("cloud_drops", "Entries that could not be decoded or answered, by reason.", "reason")
         self.locked = counter(
@@ -181,6 +190,9 @@ class CloudMetrics(_Metrics):
             "cloud_queue_oldest_age_seconds", "Age of the oldest escalation in the stream, by network.", "network"
         )
         self.dead_letters = gauge("cloud_dead_letters", "Dead letters that lie in the stream, by network.", "network")
+        self.dead_letters_bytes = gauge(
+            "cloud_dead_letters_bytes", "Bytes of the dead letters that lie in the stream, by network.", "network"
+        )
         self.redis_reachable = gauge("cloud_redis_reachable", "Whether Redis answered the last call (1) or not (0).")
         self.networks = gauge("cloud_networks", "Networks that this worker serves.")
 

@@ -219,10 +219,21 @@ class EdgeSettings(_Section):
         description="Size of the journal's files. Finished samples are forgotten early to keep it; hard samples that "
         "await the cloud may take half of it, beyond, the surest keep the edge's label.",
     )
+    window_devices_max: int = Field(
+        10_000,
+        ge=1,
+        description="Devices whose readings are joined into windows; beyond, those silent the longest are forgotten. "
+        "Fewer, where their readings would take a quarter of `journal_bytes_max`.",
+    )
     durability: Literal["process", "power"] = Field(
         "process", description="What a committed sample survives: the process's end, or the loss of power too (slower)."
     )
-    batch_timeout_s: float = Field(60.0, gt=0, description="A batch that takes longer ends the worker's process.")
+    batch_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="A batch that takes longer ends the worker's process; so does another step, such as a commit, "
+        "after twice as long.",
+    )
     max_deliveries: int = Field(
         3, ge=1, description="Lone attempts after which a message that ends the worker each time is rejected."
     )
@@ -249,6 +260,9 @@ class CloudSettings(_Section):
     max_deliveries: int = Field(3, ge=1, description="Lone attempts after which an entry is a dead letter.")
     dead_letters_max: int = Field(
         10_000, ge=1, description="Dead letters of a stream above which the oldest are forgotten."
+    )
+    dead_letters_bytes_max: int = Field(
+        64 << 20, ge=1 << 16, description="Bytes of a stream's dead letters above which the oldest are forgotten."
     )
     features_key_file: Path | None = Field(
         None, description="File of keys; features encrypted under any of them are read. Needs the extra `encryption`."

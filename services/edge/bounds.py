@@ -18,6 +18,7 @@ _WAITING_SHARE: Final = 0.5
 _SHED_ROWS: Final = 256
 _EVICTED_ROWS: Final = 2_000
 _REJECTIONS_KEPT: Final = 1_000
+_MARKS_KEPT: Final = 1_024
 _PORTIONS: Final = 16  # of what is shed or evicted in one call: the rest has time until the next
 
 
@@ -44,7 +45,7 @@ class Bounds:
         bytes_max: int,
     ) -> None:
         self._journal, self._finals, self._storage = journal, finals, storage
-        self._evicted = metrics.journal_done_evicted
+        self._evicted, self._marks_evicted = metrics.journal_done_evicted, metrics.window_marks_evicted
         self._waiting_max, self._waiting_bytes_max = waiting_max, _WAITING_SHARE * bytes_max
         self._log: Any = get_logger("edge")
         self._told = False
@@ -78,6 +79,7 @@ class Bounds:
             self._evicted.inc(evicted)
             if not evicted:
                 self._journal.rejections.forget(kept=_REJECTIONS_KEPT)
+                self._evict_marks()
                 break
         if not self._told and self._journal.counts["done"] == 0 and self._journal.over_bytes > 0:
             self._told = True
@@ -86,6 +88,11 @@ class Bounds:
                 bytes_used=self._journal.bytes_used,
                 remedy="raise edge.journal_bytes_max: what is left in it is owed, or is the windows' state",
             )
+
+    def _evict_marks(self) -> None:
+        """Forget some of what is known of readings; their windows stay."""
+        windows = self._journal.windows
+        self._marks_evicted.inc(windows.evict_marks(kept=max(_MARKS_KEPT, windows.marks - _EVICTED_ROWS)))
 
     def _excess(self) -> int:
         """How many rows too many wait."""

@@ -19,6 +19,7 @@ _PAGE_BYTES: Final = 4096
 _WAL_PAGES: Final = (16, 1000)
 _WAL_SHARE: Final = 16
 _MARGIN: Final = 8
+_CACHE_KIB: Final = 16 * 1024  # of pages in memory: it fills as the file grows, and stays
 # What may pass by itself, when there is room again or the disk is back. The lower byte of SQLite's code.
 _STORAGE_ERRORS: Final = frozenset(
     (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY)
@@ -49,7 +50,7 @@ class Database:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if power_safe else 'NORMAL'}")
             self._db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
             self._db.execute(f"PRAGMA journal_size_limit = {wal_pages * _PAGE_BYTES}")
-            self._db.execute("PRAGMA cache_size = -16384")
+            self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             bring_up(self._db)
         except ValueError as error:
             self._db.close()

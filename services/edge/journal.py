@@ -107,7 +107,7 @@ class Journal:
 
     def commit(self, batch: Batch) -> None:
         """All of a batch or nothing. Rows whose key is there already change nothing."""
-        with self._transaction() as db:
+        with self.windows.counting(), self._transaction() as db:
             self._insert(db, "final", [row for row in batch.rows if row.escalation is None])
             self._insert(db, "waiting", [row for row in batch.rows if row.escalation is not None])
             self.rejections.store(db, batch.rejections)

@@ -27,8 +27,9 @@ _WATCH_S = 0.5
 def run(settings: Settings, *, adopt: bool = False) -> None:
     """Work until SIGTERM or SIGINT, then drain. Call it from the main thread.
 
-    A batch that outlasts `edge.batch_timeout_s` ends the process with status 70; with SIGALRM, after the traceback of
-    all threads, where it hangs so that no other thread runs.
+    A batch that outlasts `edge.batch_timeout_s` ends the process with status 70, and so does another step, as a commit
+    on a disk that hangs, that takes twice as long; with SIGALRM, after the traceback of all threads, where it hangs so
+    that no other thread runs.
 
     Args:
         settings: All of them.

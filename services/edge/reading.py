@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ import numpy.typing as npt
 
 from hybrid_model.bundle import Manifest
 from services.edge.decode import Decoder
-from services.edge.errors import EdgeError
+from services.edge.errors import EdgeError, StorageFailed
 from services.edge.in_hand import HASH_BYTES
 from services.edge.intake import Arrival
 from services.edge.journal import Journal
 from services.edge.records import Batch, Key, Rejection
 from services.edge.window import WindowRule
+from services.edge.window_bounds import WindowBounds
 from services.edge.windowing import Windowing
 from services.logs import Occasionally, get_logger
 from services.messages import MessageError, window_id
@@ -52,6 +54,14 @@ class Reading:
         self._manifest, self._journal, self._metrics = manifest, journal, metrics
         self._decoders = [Decoder(manifest.input, one, settings.limits) for one in settings.edge.inputs]
         self._windowings = [self._windowing(one, devices) for one in settings.edge.inputs]
+        edge, states = settings.edge, [one.state_bytes_max for one in self._windowings if one is not None]
+        self._window_bounds = WindowBounds(
+            journal.windows,
+            metrics,
+            devices_max=edge.window_devices_max,
+            state_bytes=max(states, default=1),
+            journal_bytes_max=edge.journal_bytes_max,
+        )
         self._log, self._occasionally = get_logger("edge"), Occasionally()
 
     def candidates(self, arrivals: Sequence[Arrival], batch: Batch) -> list[Candidate]:
@@ -109,9 +119,15 @@ class Reading:
 
     def keep(self) -> None:
         """The batch is committed."""
-        for windowing in self._windowings:
-            if windowing is not None:
-                windowing.keep()
+        windowings = [one for one in self._windowings if one is not None]
+        for windowing in windowings:
+            windowing.keep()
+        if not windowings:
+            return
+        with contextlib.suppress(StorageFailed):  # the batch is committed all the same; next time, then
+            evicted = self._window_bounds.keep()
+            for windowing in windowings:
+                windowing.forget(evicted)
 
     def _whole(self, arrival: Arrival) -> Candidate:
         delivery = arrival.delivery

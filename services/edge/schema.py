@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["SCHEMA_VERSION", "bring_up"]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS samples (
     n INTEGER PRIMARY KEY,
@@ -41,7 +41,12 @@ CREATE TABLE IF NOT EXISTS windows (
 CREATE TABLE IF NOT EXISTS marks (
     n INTEGER PRIMARY KEY, device TEXT NOT NULL, mark INTEGER NOT NULL, payload_hash BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS marks_device ON marks (device, n);
+CREATE INDEX IF NOT EXISTS marks_known ON marks (device, mark);
+CREATE TABLE IF NOT EXISTS epochs (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    first INTEGER NOT NULL           -- of a device of which nothing is stored
+);
+INSERT OR IGNORE INTO epochs VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS networks (
     network TEXT PRIMARY KEY, bundle TEXT NOT NULL, classes TEXT NOT NULL, cloud_path_energy_j REAL
 );
@@ -52,6 +57,8 @@ _FROM_1: Final = """
 ALTER TABLE samples ADD COLUMN confidence REAL;
 UPDATE samples SET confidence = json_extract(CAST(label AS TEXT), '$.confidence') WHERE state = 'waiting';
 """
+_FROM_2: Final = "DROP INDEX IF EXISTS marks_device;"
+_CHANGES: Final = {1: _FROM_1 + _FROM_2, 2: _FROM_2}
 
 
 def bring_up(db: sqlite3.Connection) -> None:
@@ -61,7 +68,7 @@ def bring_up(db: sqlite3.Connection) -> None:
         raise ValueError(f"schema {version}, this is {SCHEMA_VERSION}")
     if version == SCHEMA_VERSION:
         return
-    changes = _FROM_1 if version == 1 else ""
+    changes = _CHANGES.get(version, "")
     try:
         db.executescript(f"BEGIN IMMEDIATE; {changes} {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     except sqlite3.Error:

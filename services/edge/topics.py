@@ -11,6 +11,8 @@ from services.settings import InputSettings
 
 __all__ = ["InputTopics", "topic_filter"]
 
+_KNOWN_MAX: Final = 4096
+_TOPIC_CHARS_MAX: Final = 512
 _SHARED: Final = re.compile(r"^\$share/[^/]+/")
 
 
@@ -36,7 +38,7 @@ class InputTopics:
             match = pattern.fullmatch(topic)
             if match is not None:
                 found = (index, device_of_level(match["device"]))
-                if len(self._known) < 4096:
+                if len(self._known) < _KNOWN_MAX and len(topic) <= _TOPIC_CHARS_MAX:
                     self._known[topic] = found
                 return found
         raise MessageError("unknown_topic", topic[:200])

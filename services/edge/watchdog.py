@@ -1,4 +1,4 @@
-"""Ends the process when a batch outlasts its bound: what hangs is as dead as what crashed, and is treated alike."""
+"""Ends the process when its worker hangs: what hangs is as dead as what crashed, and is treated alike."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = ["Watchdog"]
 _LOOKS = 20
 _LOOK_S_MAX = 1.0
 _GRACE = 1.25
+_STILL_MAX = 2.0
 
 
 class Watchdog:
@@ -24,13 +25,23 @@ class Watchdog:
     Args:
         batch_timeout_s: The longest that a batch may be computed.
         on_hang: Called, in the watchdog's thread, when one takes longer; it does not return.
+        on_still: Called likewise when the worker's thread has been at one step for twice as long without computing a
+            batch: a commit on a disk that hangs.
         alarm: Set the kernel's alarm too, for code that hangs and lets no other thread run. Where the signal is not
             handled, it ends the process.
     """
 
-    def __init__(self, *, batch_timeout_s: float, on_hang: Callable[[], None], alarm: bool = False) -> None:
-        self._batch_timeout_s, self._on_hang, self._alarm = batch_timeout_s, on_hang, alarm
+    def __init__(
+        self,
+        *,
+        batch_timeout_s: float,
+        on_hang: Callable[[], None],
+        on_still: Callable[[], None],
+        alarm: bool = False,
+    ) -> None:
+        self._batch_timeout_s, self._on_hang, self._on_still, self._alarm = batch_timeout_s, on_hang, on_still, alarm
         self._begun_at: float | None = None
+        self._moved_at = time.monotonic()
         self._log: Any = get_logger("edge")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
@@ -44,8 +55,23 @@ class Watchdog:
         finally:
             self._begun_at = None
 
+    @property
+    def still_max_s(self) -> float:
+        """How long the worker may be at one step."""
+        return _STILL_MAX * self._batch_timeout_s
+
+    @property
+    def still_s(self) -> float:
+        """How long it has been at one step now."""
+        return time.monotonic() - self._moved_at
+
+    def moved(self) -> None:
+        """The worker goes on to its next step."""
+        self._moved_at = time.monotonic()
+
     def start(self) -> None:
         """Start the thread."""
+        self.moved()
         self._thread.start()
 
     def stop(self) -> None:
@@ -61,7 +87,7 @@ class Watchdog:
                 signal.setitimer(signal.ITIMER_REAL, _GRACE * self._batch_timeout_s + _LOOK_S_MAX)
             if self._stopping.wait(pause_s):
                 break
-            begun_at = self._begun_at
+            begun_at, still_s = self._begun_at, self.still_s
             busy_s = 0.0 if begun_at is None else time.monotonic() - begun_at
             if busy_s > self._batch_timeout_s:
                 self._log.error(
@@ -70,6 +96,15 @@ class Watchdog:
                     consequence="the process ends; its messages run alone when they come again",
                 )
                 self._on_hang()
+                break
+            if still_s > self.still_max_s:
+                self._log.error(
+                    "worker_hangs",
+                    still_s=round(still_s, 1),
+                    consequence="the process ends; what was not committed comes again",
+                    remedy="see whether the disk of the spool answers",
+                )
+                self._on_still()
                 break
         if self._alarm:
             signal.setitimer(signal.ITIMER_REAL, 0)

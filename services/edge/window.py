@@ -5,25 +5,28 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from services.edge.decode import Readings
 
-__all__ = ["Advance", "DeviceWindows", "Window", "WindowRule", "WindowState", "advance", "restarted"]
+__all__ = ["Advance", "Window", "WindowRule", "WindowState", "advance", "restarted"]
 
 Cut = Literal["gap", "epoch", "rejected"]
+
+_MARK_BYTES: Final = np.dtype(np.int64).itemsize
+_STATE_BYTES: Final = 1024  # of a state without readings: the device's name, and what surrounds it
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRule:
     """`length` readings a window, `hop` to the next; `period_s` between readings, where it is known.
 
-    `max_gap_s`: readings further apart start afresh; none: only missing marks do.
+    `max_gap_s`: readings further apart start afresh; none: only missing marks do. `marks_kept`: a device's latest
+    messages, known when they come again.
     """
 
     length: int
@@ -35,6 +38,10 @@ class WindowRule:
     def __post_init__(self) -> None:
         if not 1 <= self.hop <= self.length:
             raise ValueError(f"hop {self.hop} is not within 1 and the length {self.length}")
+
+    def state_bytes_max(self, channels: int) -> int:
+        """What the state of a device takes at most, in memory or stored."""
+        return _STATE_BYTES + self.length * (_MARK_BYTES + channels * np.dtype(np.float32).itemsize)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,20 +81,6 @@ class Advance:
     state: WindowState
     windows: list[Window]
     cut: Cut | None
-
-
-@dataclass(slots=True)
-class DeviceWindows:
-    """A device's state and the marks of its latest committed messages: (first mark, payload hash)."""
-
-    state: WindowState
-    recent: OrderedDict[tuple[int, bytes], None] = field(default_factory=OrderedDict)
-
-    def remember(self, mark: int, payload_hash: bytes, kept: int) -> None:
-        """Note a message as committed; forget the oldest beyond `kept`."""
-        self.recent[mark, payload_hash] = None
-        while len(self.recent) > kept:
-            self.recent.popitem(last=False)
 
 
 def advance(state: WindowState, readings: Readings, rule: WindowRule) -> Advance:

@@ -39,7 +39,7 @@ from services.settings import EdgeSettings, Settings
 __all__ = ["EdgeWorker"]
 
 _TICK_S: Final = 0.1
-_STILL_MAX: Final = 2.0
+_PUT_DOWN_S: Final = 1.0
 
 
 class EdgeWorker:
@@ -51,7 +51,8 @@ class EdgeWorker:
         engine: Its edge half.
         spool: The worker's folder, held.
         metrics: What is counted.
-        on_hang: Called in another thread when a batch outlasts `edge.batch_timeout_s`; it ends the process.
+        on_hang: Called in another thread when a batch outlasts `edge.batch_timeout_s`, or the worker's thread stands
+            still for twice as long, as where a disk hangs; it ends the process.
         alarm: Let the kernel end the process too, where a batch hangs so that no other thread runs.
 
     Raises:
@@ -153,10 +154,12 @@ class EdgeWorker:
             metrics,
             dedupe_window_s=edge.dedupe_window_s,
         )
-        self._watchdog = Watchdog(batch_timeout_s=edge.batch_timeout_s, on_hang=on_hang, alarm=alarm)
+        self._on_hang = on_hang
+        self._watchdog = Watchdog(
+            batch_timeout_s=edge.batch_timeout_s, on_hang=on_hang, on_still=self._end_blaming_nobody, alarm=alarm
+        )
         self._stopping = False
         self._failed = threading.Event()
-        self._moved_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="edge", daemon=True)
 
     @property
@@ -169,19 +172,16 @@ class EdgeWorker:
             found.append(f"not connected to the MQTT broker at {self._link.address}")
         if self._storage.cause is not None:
             found.append(f"nothing can be stored: {self._storage.cause}")
-        if self._still_s > self._settings.edge.batch_timeout_s / 2:
-            found.append(f"the worker has been at one step for {self._still_s:.0f} s")
+        still_s = self._watchdog.still_s
+        if still_s > self._settings.edge.batch_timeout_s / 2:
+            found.append(f"the worker has been at one step for {still_s:.0f} s")
         return found
 
     @property
     def healthy(self) -> bool:
         """Whether the worker's thread runs, and goes on; a disk that hangs holds it as well."""
-        going_on = self._still_s <= _STILL_MAX * self._settings.edge.batch_timeout_s
+        going_on = self._watchdog.still_s <= self._watchdog.still_max_s
         return self._thread.is_alive() and not self._failed.is_set() and going_on
-
-    @property
-    def _still_s(self) -> float:
-        return time.monotonic() - self._moved_at
 
     def start(self) -> None:
         """Connect and begin. Raises MqttError where the broker cannot be reached or refuses, EdgeError as above."""
@@ -232,7 +232,7 @@ class EdgeWorker:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                self._moved_at = time.monotonic()
+                self._watchdog.moved()
                 for run in self._attempts.runs(self._connection.arrivals(_TICK_S)):
                     if not self._handle(run):
                         break
@@ -247,7 +247,7 @@ class EdgeWorker:
         What fails in between ends the worker, and its messages run alone when they come again; but for a disk that
         fails, which is none of their fault.
         """
-        self._moved_at = time.monotonic()
+        self._watchdog.moved()
         try:
             if not self._stored(partial(self._attempts.begin, run)):
                 return False
@@ -262,12 +262,20 @@ class EdgeWorker:
         return False
 
     def _stored(self, store: Callable[[], None]) -> bool:
+        self._watchdog.moved()
         return self._storage.until_stored("batch", store, give_up=lambda: self._stopping, pause=self._pause)
 
     def _pause(self) -> None:
         time.sleep(_TICK_S)
-        self._moved_at = time.monotonic()
+        self._watchdog.moved()
         self._chores.do()
+
+    def _end_blaming_nobody(self) -> None:
+        """What hangs is no batch: the disk, most likely. No message in hand needs to run alone for that."""
+        aside = threading.Thread(target=self._attempts.put_down, name="put-down", daemon=True)  # this may hang as well
+        aside.start()
+        aside.join(_PUT_DOWN_S)
+        self._on_hang()
 
     def _deadlines_of_earlier_runs(self) -> list[tuple[tuple[str, str], float]]:
         found, after = [], 0

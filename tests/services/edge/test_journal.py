@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from services.edge.errors import EdgeError, StorageFailed
 from services.edge.journal import Journal
 from services.edge.records import Batch, Key, Network, NewRow, Rejection
+from services.edge.schema import SCHEMA_VERSION
 from services.edge.window import WindowState
 
 KEY: Key = ("cam", "s-1")
@@ -106,11 +107,13 @@ def test_what_was_committed_is_there_after_a_restart(path: Path) -> None:
         assert b"r" in journal.rejections
         assert journal.networks.all()["b" * 12].classes == ("zero", "one")
         assert journal.connected_s == 5.0
-        windows = journal.windows.of("phone", channels=1, marks_kept=10)
-        assert (windows.state.epoch, windows.state.high, windows.state.last_t) == (2, 9, 1.5)
-        np.testing.assert_array_equal(windows.state.rows, state.rows)
-        np.testing.assert_array_equal(windows.state.marks, state.marks)
-        assert (8, b"h") in windows.recent
+        found = journal.windows.of("phone", channels=1)
+        assert (found.epoch, found.high, found.last_t) == (2, 9, 1.5)
+        np.testing.assert_array_equal(found.rows, state.rows)
+        np.testing.assert_array_equal(found.marks, state.marks)
+        assert journal.windows.knows("phone", 8, b"h")
+        assert not journal.windows.knows("phone", 8, b"other")
+        assert not journal.windows.knows("tablet", 8, b"h")
 
 
 def test_a_batch_is_committed_whole_or_not_at_all(path: Path) -> None:
@@ -126,15 +129,15 @@ def test_windows_of_a_network_with_other_channels_start_a_new_epoch(path: Path) 
     state = WindowState(2, 9, None, np.array([9]), np.array([[1.0]], np.float32))
     with Journal(path) as journal:
         journal.commit(Batch(windows={"phone": state}))
-        assert journal.windows.of("phone", channels=3, marks_kept=10).state.epoch == 3
+        assert journal.windows.of("phone", channels=3).epoch == 3
 
 
 def test_only_the_latest_marks_of_a_device_are_kept(path: Path) -> None:
     with Journal(path) as journal:
         journal.commit(Batch(marks=[("phone", mark, b"h") for mark in range(10)]))
         journal.windows.forget_marks("phone", kept=3)
-        recent = journal.windows.of("phone", channels=1, marks_kept=100).recent
-        assert [mark for mark, _ in recent] == [7, 8, 9]
+        assert [mark for mark in range(10) if journal.windows.knows("phone", mark, b"h")] == [7, 8, 9]
+        assert (journal.windows.marks, journal.windows.marks_of("phone")) == (3, 3)
 
 
 def test_done_rows_are_forgotten_by_connected_time(path: Path) -> None:
@@ -209,10 +212,28 @@ def test_a_journal_of_the_version_before_goes_on_and_knows_how_sure_the_edge_was
         assert journal.counts == {"waiting": 3, "final": 1, "done": 0}
 
 
+def test_a_journal_of_version_2_goes_on_with_its_windows_and_marks(path: Path) -> None:
+    state = WindowState(2, 9, 1.5, np.array([9]), np.array([[1.0]], np.float32))
+    with Journal(path) as journal:
+        journal.commit(Batch(windows={"phone": state}, marks=[("phone", 9, b"h")]))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "DROP INDEX marks_known; DROP TABLE epochs; CREATE INDEX marks_device ON marks (device, n);"
+            " PRAGMA user_version = 2"
+        )
+    with Journal(path) as journal:
+        assert journal.windows.of("phone", channels=1).high == 9
+        assert journal.windows.of("tablet", channels=1).epoch == 0
+        assert journal.windows.knows("phone", 9, b"h")
+        assert (journal.windows.devices, journal.windows.marks) == (1, 1)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT name FROM sqlite_master WHERE name = 'marks_device'").fetchall() == []
+
+
 def test_a_journal_of_a_later_version_is_refused(path: Path) -> None:
     Journal(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(EdgeError, match="written by a later version"):
         Journal(path)
 

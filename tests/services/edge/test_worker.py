@@ -69,7 +69,7 @@ def test_a_hard_sample_gets_a_provisional_label_at_once_and_the_clouds_later(sit
     assert final.energy_j is not None
     assert provisional.energy_j is not None
     assert final.energy_j > provisional.energy_j
-    assert site.count("corrections_total", device="cam") == 1
+    wait_for(lambda: site.count("corrections_total", device="cam") == 1, "the correction is counted")
 
 
 def test_provisional_labels_can_be_switched_off(site: Site, wait_for: WaitFor) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.edge.journal import Journal
 from services.messages import window_id
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
@@ -121,6 +122,61 @@ def test_a_window_is_dated_by_its_last_reading(site: Site, wait_for: WaitFor) ->
     site.publish("phone", *(readings(first, t=1000.0 + first / 50) for first in range(0, 128, ROWS)))
     wait_for(site.finals, "the window")
     assert site.heard[0].captured_at == pytest.approx(1000.0 + 127 / 50)
+
+
+def hear(site: Site, wait_for: WaitFor, *messages: tuple[str, bytes]) -> None:
+    """Publish for each device in turn, and wait until all is committed."""
+    before = site.count("messages_acknowledged_total")
+    for device, payload in messages:
+        site.publish(device, payload)
+    wait_for(lambda: site.count("messages_acknowledged_total") == before + len(messages), "all are acknowledged", 30)
+
+
+def test_of_too_many_devices_the_one_that_is_silent_longest_is_forgotten(site: Site, wait_for: WaitFor) -> None:
+    site.start_edge(**SENSOR, window_devices_max=3)
+    first = [(name, readings(0)) for name in ("phone-1", "phone-2", "phone-3")]
+    hear(site, wait_for, *first, ("phone-1", readings(32)), ("phone-4", readings(0)))
+    assert site.count("window_devices_evicted_total") == 1
+    assert site.count("window_tails_total", cause="evicted") == 1
+    for start in (32, 64, 96):
+        hear(site, wait_for, *((name, readings(start)) for name in ("phone-3", "phone-4")))
+    hear(site, wait_for, ("phone-1", readings(64)), ("phone-1", readings(96)))
+    wait_for(lambda: len(site.finals()) == 3, "the windows of those that are left")
+    left = ids(0, device="phone-1") | ids(0, device="phone-3") | ids(0, device="phone-4")
+    assert set(site.finals()) == left
+    assert site.count("window_devices_evicted_total") == 1
+    hear(site, wait_for, *(("phone-2", readings(first)) for first in range(32, 160, ROWS)))
+    wait_for(lambda: len(site.finals()) == 4, "a window of the one that comes back")
+    assert set(site.finals()) == left | ids(32, epoch=1, device="phone-2"), "it begins anew"
+
+
+def test_a_forgotten_device_that_comes_back_begins_an_epoch_of_its_own_also_after_a_restart(
+    site: Site, wait_for: WaitFor
+) -> None:
+    site.start_edge(**SENSOR, window_devices_max=1)
+    hear(site, wait_for, *(("phone", readings(first)) for first in range(0, 128, ROWS)), ("tablet", readings(0)))
+    site.stop_edge()
+    site.start_edge(**SENSOR, window_devices_max=1)
+    # The same marks with other readings, as of a publisher that starts over: in epoch 0 an id would be used again.
+    again = [readings(first, t=5000.0 + first / 50) for first in range(0, 128, ROWS)]
+    hear(site, wait_for, *(("phone", payload) for payload in again))
+    wait_for(lambda: len(site.finals()) == 2, "both windows")
+    assert set(site.finals()) == ids(0) | ids(0, epoch=1)
+
+
+def test_devices_that_somebody_makes_up_leave_neither_states_nor_marks_without_bound(
+    site: Site, wait_for: WaitFor
+) -> None:
+    site.start_edge(**SENSOR, window_devices_max=10)
+    hear(site, wait_for, *((f"made-up-{number}", readings(0)) for number in range(300)))
+    stored = site.worker._journal.windows
+    assert (stored.devices, stored.marks) == (10, 10)
+    assert site.count("window_devices_evicted_total") == 290
+    site.stop_edge()
+    with Journal(site.folder / "spool" / "journal.sqlite") as journal:
+        found = [n for n in range(300) if journal.windows.of(f"made-up-{n}", channels=CHANNELS).high is not None]
+        assert found == list(range(290, 300))
+        assert (journal.windows.devices, journal.windows.marks) == (10, 10)
 
 
 def test_a_topic_of_the_site_without_a_device_is_rejected(site: Site, wait_for: WaitFor) -> None:
