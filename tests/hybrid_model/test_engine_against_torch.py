@@ -1,6 +1,7 @@
 """The edge engine against the torch network on whole test splits: same labels, exits and features, or a traced reason.
 
-At most one sample in a thousand may differ, and each must be explained by an input at a quantizer's boundary.
+At most one sample in a thousand may differ, and each must be explained by an input at a quantizer's boundary; so may one
+byte of features in ten thousand.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tests.hybrid_model.rebuilt import rebuild
 from tests.hybrid_model.watched import NEAR, WatchedEdge, engine_codes, partings
 
 SHARE = 0.999
+BYTES_SHARE = 1e-4
 
 
 def _explained(bundle: Bundle, torch_edge: WatchedEdge, x: np.ndarray) -> bool:
@@ -39,6 +41,7 @@ CASES = [
     pytest.param("digits", id="digits"),
     pytest.param("har", id="har", marks=pytest.mark.data),
     pytest.param("cifar10", id="cifar10", marks=pytest.mark.data),
+    pytest.param("cifar100", id="cifar100", marks=[pytest.mark.data, pytest.mark.long]),
 ]
 
 
@@ -53,7 +56,7 @@ def test_labels_exits_and_features_agree_on_a_whole_test_split(name):
     engine = EdgeEngine(bundle)
 
     differing: list[int] = []
-    differing_features = 0
+    differing_bytes = feature_bytes = 0
     for start in range(0, len(x), 250):
         batch = x[start : start + 250]
         said = engine.infer(batch, force_cut=True)
@@ -61,18 +64,15 @@ def test_labels_exits_and_features_agree_on_a_whole_test_split(name):
         labels, leaves = _torch_answers(bundle, logits)
         same = (leaves == said.exit_index) & (labels == said.class_index)
         packed = cut_codec.pack_batch(codes, bundle.manifest.cut.bits)
-        differing_features += sum(a != b for a, b in zip(packed, said.features, strict=True))
+        ours, theirs = (np.frombuffer(b"".join(many), dtype=np.uint8) for many in (said.features, packed))
+        differing_bytes += int((ours != theirs).sum())
+        feature_bytes += len(theirs)
         differing += [start + int(i) for i in np.flatnonzero(~same)]
 
     assert len(differing) <= (1 - SHARE) * len(x)
-    assert differing_features <= _near_things(bundle) * len(x)
+    assert differing_bytes <= BYTES_SHARE * feature_bytes
     unexplained = [i for i in differing if not _explained(bundle, torch_edge, x[i : i + 1])]
     assert unexplained == []
-
-
-def _near_things(bundle: Bundle) -> float:
-    """The share of samples that may carry another code to the cut: levels have many boundaries, signs have one each."""
-    return 0.25 if any(op.op == "conv_kbit" for op in bundle.manifest.edge_graph) else 0.05
 
 
 def _torch_answers(bundle: Bundle, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -70,6 +70,20 @@ def test_the_shipped_har_keeps_its_figures():
     assert result.hard_sample_bytes["float32"] == 2 * result.hard_sample_bytes["int16"]
 
 
+@pytest.mark.data
+@pytest.mark.long
+def test_the_shipped_cifar10_keeps_its_figures():
+    if not os.environ.get("DEWPOINT_DATA"):
+        pytest.skip("needs CIFAR-10: point $DEWPOINT_DATA at a folder that has it")
+    result = evaluate(_shipped("cifar10"), data.load("cifar10", progress=False))
+    assert result.accuracy.hybrid >= 0.89
+    assert result.accuracy_over_twin >= -0.01
+    assert result.edge_share >= 0.65
+    assert result.energy_reduction_mac >= 5.5
+    assert result.samples_strict == 9_979
+    assert result.feature_bytes_mean <= 512
+
+
 def test_energy_is_the_mean_over_the_paths_taken():
     layers = _shipped("digits").manifest.layers
     everything_up = mean_energy_j(layers, [0.0])
