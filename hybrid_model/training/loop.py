@@ -83,9 +83,7 @@ class _Trainer:
     ) -> None:
         self.recipe, self.dataset, self.device = recipe, dataset, device
         torch.manual_seed(recipe.seed)
-        self.network = HybridNetwork(recipe.build()).to(device)
-        if device.type == "cuda":
-            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: HybridNetwork = HybridNetwork(recipe.build()).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if recipe.start == "twin":
             assert twin is not None
             start_from(self.network, twin)

@@ -88,7 +88,9 @@ def stream(
 @app.command()
 @plain_errors
 def demo(
-    dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10 or har.")] = "digits",
+    dataset: Annotated[
+        str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")
+    ] = "digits",
     frames: Annotated[int, typer.Option(min=1, help="Samples to send; beyond the test split they come again.")] = 2000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Cloud workers.")] = 2,
     devices: Annotated[int, typer.Option(min=1, max=1000, help="Devices; the last one is degraded.")] = 5,

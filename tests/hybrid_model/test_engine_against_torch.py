@@ -1,7 +1,7 @@
 """The edge engine against the torch network on whole test splits: same labels, exits and features, or a traced reason.
 
-At most one sample in a thousand may differ, and each must be explained by an input at a quantizer's boundary; so may one
-byte of features in ten thousand.
+At most one sample in a thousand may differ, and each must be explained by an input at a quantizer's boundary; so may
+one byte of features in ten thousand.
 """
 
 from __future__ import annotations

@@ -84,6 +84,19 @@ def test_the_shipped_cifar10_keeps_its_figures():
     assert result.feature_bytes_mean <= 512
 
 
+@pytest.mark.data
+@pytest.mark.long
+def test_the_shipped_cifar100_keeps_its_figures():
+    if not os.environ.get("DEWPOINT_DATA"):
+        pytest.skip("needs CIFAR-100: point $DEWPOINT_DATA at a folder that has it")
+    result = evaluate(_shipped("cifar100"), data.load("cifar100", progress=False))
+    assert result.accuracy.hybrid >= 0.685
+    assert result.accuracy_over_twin >= -0.005
+    assert result.edge_share >= 0.65
+    assert result.energy_reduction_mac >= 5.5
+    assert result.feature_bytes_mean <= 512
+
+
 def test_energy_is_the_mean_over_the_paths_taken():
     layers = _shipped("digits").manifest.layers
     everything_up = mean_energy_j(layers, [0.0])
