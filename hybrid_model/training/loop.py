@@ -288,9 +288,10 @@ def train(
             tuning = f"tuning {last['tuning_final']:.3f}"
             tuning += f" (exit {last['tuning_exit0']:.3f})" if "tuning_exit0" in last else ""
             bar.update(task, note=f"loss {last['loss']:.3f}, {tuning}")
-    trainer.network.requires_grad_(True).eval()
+    # Sums depend on the order of their terms: in one layout, whatever is computed of the weights is always the same.
+    network: HybridNetwork = trainer.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return TrainingRun(
-        trainer.network,
+        network.requires_grad_(True).eval(),
         recipe,
         trainer.precision or "unknown",
         trainer.seconds,
