@@ -10,9 +10,10 @@ from typing import Final
 from services.secret_files import warn_if_open
 from services.settings import SettingsError, TlsSettings
 
-__all__ = ["NOT_TLS", "explain", "make_context"]
+__all__ = ["CERTIFICATE_ASKED_FOR", "NOT_TLS", "explain", "make_context"]
 
 NOT_TLS: Final = "if the port speaks TLS, set {section}.tls.enabled"
+CERTIFICATE_ASKED_FOR: Final = "if it asks for a client certificate, name ours in {section}.tls.cert_file and key_file"
 
 _EXPIRED, _NOT_YET = 10, 9
 _UNKNOWN_CA: Final = (2, 18, 19, 20, 21)
@@ -25,15 +26,10 @@ _ALERTS: Final = {
     "UNKNOWN_CA": "the server does not know the CA of our certificate: have"
     " {section}.tls.cert_file signed by one it knows",
     "BAD_CERTIFICATE": "the server refuses our certificate: check {section}.tls.cert_file",
-    "HANDSHAKE_FAILURE": "the server ended the handshake: if it asks for a client certificate, name ours in"
-    " {section}.tls.cert_file and key_file",
+    "HANDSHAKE_FAILURE": f"the server ended the handshake: {CERTIFICATE_ASKED_FOR}",
     "PROTOCOL_VERSION": "the server speaks no TLS that is safe: it needs 1.2 or newer",
     "UNSUPPORTED_PROTOCOL": "the server speaks no TLS that is safe: it needs 1.2 or newer",
 }
-_CERTIFICATE_PERHAPS: Final = (
-    "the server ended the connection: if it asks for a client certificate, name ours in"
-    " {section}.tls.cert_file and key_file"
-)
 # With TLS 1.3 a client without the certificate that is asked for learns it after its own handshake; where it has
 # already written, the alert that says so may be lost.
 _DROPPED: Final = (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError)
@@ -76,7 +72,8 @@ def explain(error: BaseException, settings: TlsSettings, *, section: str, host: 
         if isinstance(found, TimeoutError) and "handshake" in str(found):
             return f"no answer to TLS: if this port is the plain one, name the encrypted one in {section}.port"
         if isinstance(found, _DROPPED) and not _shaking_hands(found):
-            return None if settings.cert_file else _CERTIFICATE_PERHAPS.format(section=section)
+            ended = f"the server ended the connection: {CERTIFICATE_ASKED_FOR}"
+            return None if settings.cert_file else ended.format(section=section)
         if isinstance(found, ssl.SSLEOFError) or (isinstance(found, ssl.SSLError) and _is(found, *_PLAIN)):
             return f"no TLS at this port: name the encrypted port in {section}.port, or unset {section}.tls.enabled"
         if isinstance(found, ssl.SSLError):

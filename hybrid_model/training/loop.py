@@ -288,6 +288,7 @@ def train(
             tuning = f"tuning {last['tuning_final']:.3f}"
             tuning += f" (exit {last['tuning_exit0']:.3f})" if "tuning_exit0" in last else ""
             bar.update(task, note=f"loss {last['loss']:.3f}, {tuning}")
+    trainer.binarization.at(1.0)
     # Sums depend on the order of their terms: in one layout, whatever is computed of the weights is always the same.
     network: HybridNetwork = trainer.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return TrainingRun(

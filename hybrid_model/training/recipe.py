@@ -123,7 +123,7 @@ class Recipe(BaseModel):
 
     @property
     def peak_lr(self) -> float:
-        """The highest learning rate of this run: `schedule.lr`, or the twin's starting point has its own."""
+        """The highest learning rate of this run: `schedule.lr_from_twin` where it starts from its twin, if given."""
         lower = self.schedule.lr_from_twin
         return lower if self.start == "twin" and lower is not None else self.schedule.lr
 

@@ -13,7 +13,7 @@ from services.feature_stream import registry
 from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed, one_line
 from services.feature_stream.errors import GroupMissing
 from services.feature_stream.keys import GROUP, Stream, note
-from services.feature_stream.link import Entry, RedisLink, ScriptCall
+from services.feature_stream.link import Command, Entry, RedisLink, ScriptCall
 from services.feature_stream.queue import QueueState, queue_state
 from services.settings import RedisSettings
 
@@ -262,8 +262,9 @@ class CloudFeatures:
     def dead_letters(self, network_id: str) -> tuple[int, int]:
         """How many dead letters of a network lie in its served streams, and how many bytes they have."""
         streams = [stream for stream in self.streams if stream.network_id == network_id]
-        lengths = self._link.calls([("XLEN", stream.dead) for stream in streams])
-        sums = self._link.calls([("LINDEX", stream.dead_sizes, 0) for stream in streams])
+        counts: list[Command] = [("XLEN", stream.dead) for stream in streams]
+        told = self._link.calls(counts + [("LINDEX", stream.dead_sizes, 0) for stream in streams])
+        lengths, sums = told[: len(streams)], told[len(streams) :]
         return sum(lengths), sum(int(one or 0) for one, length in zip(sums, lengths, strict=True) if length)
 
     def _letter(self, delivery: Delivery, error: str, payload: bytes | None) -> bytes:

@@ -273,7 +273,7 @@ def _remedy(error: Exception, settings: RedisSettings) -> str:
     if not settings.tls.enabled:
         return ": " + tls.NOT_TLS.format(section="redis")
     if settings.tls.cert_file is None:
-        return ": if it asks for a client certificate, name ours in redis.tls.cert_file and key_file"
+        return ": " + tls.CERTIFICATE_ASKED_FOR.format(section="redis")
     return ""
 
 

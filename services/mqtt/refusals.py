@@ -30,7 +30,7 @@ def closed(settings: MqttSettings, error: BaseException | None) -> str:
     if not settings.tls.enabled:
         remedy = tls.NOT_TLS.format(section="mqtt")
     elif settings.tls.cert_file is None:
-        remedy = "if it asks for a client certificate, name ours in mqtt.tls.cert_file and key_file"
+        remedy = tls.CERTIFICATE_ASKED_FOR.format(section="mqtt")
     else:
         remedy = "its log says why"
     return f"closed the connection without an answer: {remedy}"

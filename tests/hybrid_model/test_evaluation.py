@@ -72,26 +72,17 @@ def test_the_shipped_har_keeps_its_figures():
 
 @pytest.mark.data
 @pytest.mark.long
-def test_the_shipped_cifar10_keeps_its_figures():
+@pytest.mark.parametrize(
+    ("name", "accuracy", "over_twin", "samples_strict"),
+    [("cifar10", 0.89, -0.01, 9_979), ("cifar100", 0.685, -0.005, None)],
+)
+def test_the_shipped_cifar_networks_keep_their_figures(name, accuracy, over_twin, samples_strict):
     if not os.environ.get("DEWPOINT_DATA"):
-        pytest.skip("needs CIFAR-10: point $DEWPOINT_DATA at a folder that has it")
-    result = evaluate(_shipped("cifar10"), data.load("cifar10", progress=False))
-    assert result.accuracy.hybrid >= 0.89
-    assert result.accuracy_over_twin >= -0.01
-    assert result.edge_share >= 0.65
-    assert result.energy_reduction_mac >= 5.5
-    assert result.samples_strict == 9_979
-    assert result.feature_bytes_mean <= 512
-
-
-@pytest.mark.data
-@pytest.mark.long
-def test_the_shipped_cifar100_keeps_its_figures():
-    if not os.environ.get("DEWPOINT_DATA"):
-        pytest.skip("needs CIFAR-100: point $DEWPOINT_DATA at a folder that has it")
-    result = evaluate(_shipped("cifar100"), data.load("cifar100", progress=False))
-    assert result.accuracy.hybrid >= 0.685
-    assert result.accuracy_over_twin >= -0.005
+        pytest.skip(f"needs {name}: point $DEWPOINT_DATA at a folder that has it")
+    result = evaluate(_shipped(name), data.load(name, progress=False))
+    assert result.accuracy.hybrid >= accuracy
+    assert result.accuracy_over_twin >= over_twin
+    assert result.samples_strict == samples_strict
     assert result.edge_share >= 0.65
     assert result.energy_reduction_mac >= 5.5
     assert result.feature_bytes_mean <= 512

@@ -51,7 +51,10 @@ def test_a_run_that_was_broken_off_resumes_where_it_stood(recipe, digits, tmp_pa
     assert [line["epoch"] for line in run.history] == [1, 2, 3, 4]
 
 
-def test_one_bit_weights_stay_real_until_their_share_of_the_run_has_passed(recipe, digits, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("share", "told"), [(0.5, [32, 32, 1, 1]), (0.9, [32, 32, 32, 32])])
+def test_one_bit_weights_stay_real_until_their_share_of_the_run_has_passed(
+    recipe, digits, tmp_path, monkeypatch, share, told
+):
     from hybrid_model.training import loop
 
     bits = []
@@ -62,10 +65,10 @@ def test_one_bit_weights_stay_real_until_their_share_of_the_run_has_passed(recip
         whole(self, mean_loss)
 
     monkeypatch.setattr(loop._Trainer, "_note", looks)
-    late = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"binarize_weights_after": 0.5})})
+    late = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"binarize_weights_after": share})})
     run = train(late, digits, folder=tmp_path, device="cpu", progress=False)
-    assert bits == [32, 32, 1, 1]
-    assert run.network.edge[0].conv.weight_bits == 1
+    assert bits == told
+    assert run.network.edge[0].conv.weight_bits == 1, "what leaves training is binary, however late"
 
 
 def test_a_checkpoint_of_another_recipe_is_not_resumed(recipe, digits, tmp_path):
