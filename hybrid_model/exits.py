@@ -55,9 +55,12 @@ def score(
 
 
 def leaves(
-    score: npt.NDArray[np.floating[Any]], threshold: float, kind: ScoreKind = "entropy"
+    score: npt.NDArray[np.floating[Any]], threshold: float | Float64Array, kind: ScoreKind = "entropy"
 ) -> npt.NDArray[np.bool_]:
-    """Which samples leave, (N,) bool: entropy below the threshold; max_probability and margin above it. NaN stays."""
+    """Which samples leave, (N,) bool: entropy below the threshold; max_probability and margin above it. NaN stays.
+
+    With an array of thresholds scores and thresholds are broadcast.
+    """
     if kind == "entropy":
         return np.asarray(score < threshold)
     if kind in ("max_probability", "margin"):

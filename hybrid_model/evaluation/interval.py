@@ -7,23 +7,9 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-#: (low, high), shares in 0 to 1.
-Interval = tuple[float, float]
-_Z_95 = 1.959963984540054
+from hybrid_model.monitoring.wilson import Z_95, Interval, wilson_interval
 
-
-def wilson_interval(share: float, samples: int) -> Interval:
-    """95 % interval of a share that was observed on so many independent samples (Wilson 1927, score interval).
-
-    With z = 1.96 and n samples: (share + z^2/2n +- z sqrt(share (1 - share)/n + z^2/4n^2)) / (1 + z^2/n).
-    Raises ValueError for no samples.
-    """
-    if samples < 1:
-        raise ValueError("an interval needs at least one sample")
-    z2 = _Z_95**2 / samples
-    middle = (share + z2 / 2) / (1 + z2)
-    reach = _Z_95 * sqrt(share * (1 - share) / samples + z2 / (4 * samples)) / (1 + z2)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+__all__ = ["Interval", "paired_interval", "wilson_interval"]
 
 
 def paired_interval(ours: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_]) -> tuple[float, Interval]:
@@ -36,5 +22,5 @@ def paired_interval(ours: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_]) 
     if len(ours) != len(theirs) or not len(ours):
         raise ValueError(f"pairs need the same samples, not {len(ours)} and {len(theirs)}")
     difference = ours.astype(np.float64) - theirs.astype(np.float64)
-    middle, reach = float(difference.mean()), _Z_95 * sqrt(float(difference.var()) / len(difference))
+    middle, reach = float(difference.mean()), Z_95 * sqrt(float(difference.var()) / len(difference))
     return middle, (middle - reach, middle + reach)

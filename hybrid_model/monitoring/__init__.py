@@ -1,0 +1,23 @@
+"""Is the edge still right? Disagreement with its interval, drift of scores, and what other thresholds would do.
+
+Arithmetic on counts and scores, without labels. NumPy alone: the edge worker imports it.
+"""
+
+from hybrid_model.monitoring.drift import Drift, ScoreWindows
+from hybrid_model.monitoring.psi import QUANTILE, Reference, null_quantile
+from hybrid_model.monitoring.whatif import PathWeights, WhatIfPath, WhatIfPoint, what_if_curve
+from hybrid_model.monitoring.wilson import Interval, wilson_interval
+
+__all__ = [
+    "QUANTILE",
+    "Drift",
+    "Interval",
+    "PathWeights",
+    "Reference",
+    "ScoreWindows",
+    "WhatIfPath",
+    "WhatIfPoint",
+    "null_quantile",
+    "what_if_curve",
+    "wilson_interval",
+]
