@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import socket
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -44,6 +45,7 @@ class Prometheus(Server):
     def _command(self) -> list[str]:
         config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        config["rule_files"] = [str(DEPLOY / "prometheus" / name) for name in config["rule_files"]]
         for job in config["scrape_configs"]:
             del job["dns_sd_configs"]
             job["static_configs"] = [{"targets": [f"{self.host}:{port}" for port in self._targets[job["job_name"]]]}]
@@ -54,6 +56,7 @@ class Prometheus(Server):
             f"--config.file={path}",
             f"--storage.tsdb.path={self._data_folder}",
             f"--web.listen-address={self.address}",
+            "--enable-feature=exemplar-storage",
         ]
 
     def _probe(self, connection: socket.socket) -> bool:
@@ -71,6 +74,16 @@ class Prometheus(Server):
         """The values of a label over the series that a selector names."""
         found: list[str] = self._get(f"label/{label}/values", **{"match[]": series})
         return found
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule with its health, its last error, and an alerting rule's alerts."""
+        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
+
+    def exemplars(self, query: str) -> list[dict[str, str]]:
+        """The labels of every exemplar of the last minute that belongs to a series of the query."""
+        now = time.time()
+        found = self._get("query_exemplars", query=query, start=f"{now - 60:.3f}", end=f"{now + 60:.3f}")
+        return [exemplar["labels"] for series in found for exemplar in series["exemplars"]]
 
     def _get(self, path: str, **parameters: str) -> Any:
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"

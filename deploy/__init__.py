@@ -1,0 +1,1 @@
+"""What runs the pipeline elsewhere than on a developer's machine."""
