@@ -1,0 +1,23 @@
+"""Exit control: where on the bundle's calibrated path the exits stand, held fixed or moved so that a budget is kept.
+
+Nothing here knows a broker, a queue or a settings file: what was counted goes in, a position comes out. It sees counts,
+sums and latencies alone; labels and classes never enter.
+"""
+
+from services.control.controller import Controller
+from services.control.latencies import Latencies
+from services.control.path import ExitPath, NotCalibrated, mixed
+from services.control.set_points import SetPointRefused, check
+from services.control.tally import Costs, Tally
+
+__all__ = [
+    "Controller",
+    "Costs",
+    "ExitPath",
+    "Latencies",
+    "NotCalibrated",
+    "SetPointRefused",
+    "Tally",
+    "check",
+    "mixed",
+]
