@@ -1,0 +1,202 @@
+"""What traces cost an edge worker, off and on: `python -m benchmarks.traces --json PATH`.
+
+Four workers on one broker and one Redis, each at a site of its own: `untraced`, whose source has no call of traces any
+more (`benchmarks.untraced_edge`), `off`, as shipped, `percent`, which records one sample in a hundred, and `on`, which
+records all; their spans go to a collector that takes and forgets them. The same samples go to one after the other,
+round after round in changing order; a figure is the median over the rounds' ratios. The processor's time is that of the
+worker's threads. `off_calls_us_per_sample`: what the calls of a worker whose traces are off take, timed by themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from benchmarks.overhead import Finals, Side, measure
+from hybrid_model import bundle as bundle_file
+from hybrid_model import data
+from hybrid_model.data import Dataset
+from services.demo import configuration
+from services.demo.processes import WorkerProcess
+from services.demo.readiness import ready
+from services.messages import label_topic
+from services.mqtt import Filter, MqttLink
+from services.servers import Servers, free_port
+from services.settings import MqttSettings
+from services.traces import EdgeTraces
+
+_START_TIMEOUT_S = 120.0
+#: Module and share of the samples that are traced, by side.
+SIDES: dict[str, tuple[str, float]] = {
+    "untraced": ("benchmarks.untraced_edge", 0.0),
+    "off": ("services.edge", 0.0),
+    "percent": ("services.edge", 0.01),
+    "on": ("services.edge", 1.0),
+}
+_BATCH = 32
+
+
+class ThreadsSide(Side):
+    """Its processor time in nanoseconds; the worker's threads live as long as it does."""
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time that the threads have used."""
+        told = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(one.read_text().split()[0]) for one in told) / 1e9
+
+
+class Sink(BaseHTTPRequestHandler):
+    """Takes what comes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Read it, and say so."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing to tell."""
+
+
+@contextlib.contextmanager
+def collector() -> Iterator[str]:
+    """A collector of spans: its endpoint."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def edge_settings(name: str, folder: Path, servers: Servers, bundle: Path, port: int, endpoint: str) -> Path:
+    """The settings file of one side."""
+    share = SIDES[name][1]
+    sections: dict[str, Any] = {
+        "site": {"name": name},
+        "mqtt": {"host": servers.mqtt.host, "port": servers.mqtt.port},
+        "redis": {"host": servers.redis.host, "port": servers.redis.port},
+        "metrics": {"host": "127.0.0.1", "port": port},
+        "edge": {"bundle": str(bundle), "worker": name, "spool": str(folder / f"spool-{name}")},
+        "traces": {"enabled": share > 0, "endpoint": endpoint, "share": share},
+    }
+    return configuration.write(folder / f"{name}.toml", sections)
+
+
+def run(dataset: Dataset, *, samples: int, rounds: int, broker: Any) -> dict[str, Any]:
+    """All rounds; raises SystemExit where a worker does not start or labels stay away."""
+    bundle = bundle_file.resolve(dataset.name)
+    with contextlib.ExitStack() as stack:
+        endpoint = stack.enter_context(collector())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dewpoint-traces-")))
+        servers = stack.enter_context(Servers(broker=broker, folder=folder / "servers"))
+        ports, sides = {}, {}
+        for name, (module, _) in SIDES.items():
+            ports[name] = free_port()
+            config = edge_settings(name, folder, servers, bundle, ports[name], endpoint)
+            process = stack.enter_context(WorkerProcess(name, module, ["--config", str(config)], folder))
+            sides[name] = ThreadsSide(name, process)
+        ports["cloud"] = free_port()
+        config = configuration.cloud_file(
+            folder, servers, name="cloud", bundle=bundle, metrics_port=ports["cloud"], lease_s=30.0
+        )
+        cloud = stack.enter_context(WorkerProcess("cloud", "services.cloud", ["--config", str(config)], folder))
+        finals = Finals()
+        settings = MqttSettings(host=servers.mqtt.host, port=servers.mqtt.port)
+        filters = [Filter(label_topic(name, "x").rpartition("/")[0] + "/+") for name in sides]
+        finals.link = stack.enter_context(
+            MqttLink(settings, client_id="labels", filters=filters, on_message=finals.take)
+        )
+        link = stack.enter_context(MqttLink(settings, client_id="devices"))
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not all(ready(port) for port in ports.values()):
+            for process in (cloud, *(side.process for side in sides.values())):
+                process.check()
+            if time.monotonic() > deadline:
+                raise SystemExit("the workers were not ready in time")
+            time.sleep(0.1)
+        for side in sides.values():
+            measure(side, link, finals, dataset, samples, bundle)  # warms up
+            side.throughput_hz.clear()
+            side.cpu_s_per_sample.clear()
+        for number in range(rounds):
+            order = list(sides)
+            first = number % len(order)
+            order = order[first:] + order[:first]
+            for name in order if number % 2 == 0 else reversed(order):
+                measure(sides[name], link, finals, dataset, samples, bundle)
+            sys.stdout.write(f"round {number + 1} of {rounds}\n")
+            sys.stdout.flush()
+    return figures(sides, dataset.name, samples)
+
+
+def figures(sides: Mapping[str, Side], dataset: str, samples: int) -> dict[str, Any]:
+    """Medians of the rounds' ratios, with the middle half of them."""
+    found: dict[str, Any] = {"dataset": dataset, "samples_a_round": samples}
+    found["rounds"] = len(sides["off"].throughput_hz)
+    found["off_calls_us_per_sample"] = round(1e6 * off_calls_s(), 3)
+    for name, side in sides.items():
+        found[f"cpu_us_per_sample_{name}"] = round(1e6 * statistics.median(side.cpu_s_per_sample), 1)
+    for above, below in (("off", "untraced"), ("percent", "off"), ("on", "off")):
+        for what in ("throughput_hz", "cpu_s_per_sample"):
+            pairs = zip(getattr(sides[above], what), getattr(sides[below], what), strict=True)
+            found[f"{what}_{above}_over_{below}"] = _middle([a / b for a, b in pairs])
+    return found
+
+
+def off_calls_s() -> float:
+    """Seconds a sample: the calls that a worker makes for a batch of confident ones while traces are off."""
+    traces, key, batches = EdgeTraces(), ("camera-1", "6bd2daa1-000003"), 2000
+    begun = time.process_time()
+    for _ in range(batches):
+        spans = traces.batch()
+        spans.decoded(())
+        spans.inferred((), None)  # type: ignore[arg-type]
+        for _ in range(_BATCH):
+            spans.trace_id(key)
+        spans.committed()
+        for _ in range(_BATCH):
+            traces.of_label(key)
+    return (time.process_time() - begun) / batches / _BATCH
+
+
+def _middle(ratios: list[float]) -> dict[str, float]:
+    ordered = sorted(ratios)
+    quarters = {"lower_quarter": 0.25, "median": 0.5, "upper_quarter": 0.75}
+    return {name: round(ordered[round(share * (len(ordered) - 1))], 4) for name, share in quarters.items()}
+
+
+def main() -> None:
+    """Measure, print, and write the figures."""
+    parser = argparse.ArgumentParser(description="What traces cost an edge worker, off and on.")
+    parser.add_argument("--data", default="digits", help="data set and shipped bundle")
+    parser.add_argument("--samples", type=int, default=3000, help="samples a round")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds of all three")
+    parser.add_argument("--broker", choices=("nats", "mosquitto"), default="mosquitto")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    chosen = parser.parse_args()
+    found = run(data.load(chosen.data), samples=chosen.samples, rounds=chosen.rounds, broker=chosen.broker)
+    text = json.dumps(found, indent=1)
+    sys.stdout.write(text + "\n")
+    if chosen.json:
+        chosen.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

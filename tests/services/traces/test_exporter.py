@@ -1,0 +1,144 @@
+"""Traces that are off cost nothing; a collector that is away or slow neither slows a worker nor fills its memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from services.metrics import EdgeMetrics
+from services.servers import Broker, RedisServer, free_port
+from services.settings import TracesSettings, load
+from services.traces import CloudTraces, EdgeTraces, PublisherTraces, cloud_traces, edge_traces, publisher_traces
+from services.traces.exporter import Exporter
+from tests.conftest import WaitFor
+from tests.services.edge.processes import RUN, edge_process
+from tests.services.edge.site import ALL_LEAVE, Site, sample
+from tests.services.traces.collector import Collector
+
+# Where OpenTelemetry is installed, redis imports its metrics, whatever we do; what sends traces is ours alone.
+OURS = ("opentelemetry.sdk.trace", "opentelemetry.exporter")
+WATCHED = "import atexit, sys; from pathlib import Path; atexit.register(lambda: Path({path!r}).write_text(str([\
+name for name in sys.modules if name.startswith({ours!r})]))); "
+
+
+def outcome(metrics: EdgeMetrics, name: str) -> float:
+    return metrics.registry.get_sample_value("dewpoint_trace_spans_total", {"outcome": name}) or 0.0
+
+
+def exporter(endpoint: str, metrics: EdgeMetrics) -> Exporter:
+    settings = TracesSettings(enabled=True, endpoint=endpoint)
+    return Exporter(settings, "test", site="", worker="", spans=metrics.trace_spans)
+
+
+def end_spans(one: Exporter, count: int) -> float:
+    """Seconds that it took."""
+    begun = time.monotonic()
+    for _ in range(count):
+        one.samples.start_span("span").end()
+    return time.monotonic() - begun
+
+
+def test_traces_are_off_by_default_and_make_no_object_for_a_sample() -> None:
+    off = TracesSettings()
+    edge, cloud = edge_traces(off, site="s", worker="w"), cloud_traces(off, worker="w")
+    publisher = publisher_traces(off, site="s")
+    assert (type(edge), type(cloud), type(publisher)) == (EdgeTraces, CloudTraces, PublisherTraces)
+    assert edge.batch() is edge.batch() is edge.finals(())
+    assert cloud.batch("b", ()) is cloud.batch("b", ())
+    assert publisher.publishing("d", ()) is publisher.publishing("d", ())
+    assert (edge.batch().traceparent(("d", "s")), edge.of_label(("d", "s"))) == (None, ())
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_a_worker_imports_opentelemetry_only_where_traces_are_on(
+    enabled: bool, mqtt_broker: Broker, redis_server: RedisServer, tmp_path: Path, wait_for: WaitFor
+) -> None:
+    written = tmp_path / "modules"
+    with Collector() as collector, Site(mqtt_broker, redis_server, tmp_path) as site:
+        environment = {
+            "DEWPOINT_TRACES__ENABLED": "true" if enabled else "false",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        }
+        code = WATCHED.format(path=str(written), ours=OURS) + RUN
+        settings = {"thresholds": ALL_LEAVE}
+        with edge_process(site, tmp_path / "spool", settings, code=code, environment=environment) as worker:
+            wait_for(worker.online, "the worker", 60)
+            site.publish("cam", sample(1))
+            wait_for(lambda: site.finals(), "the label")
+            worker.stop()
+        assert (written.read_text() != "[]") is enabled
+        assert bool(collector.named("edge sample")) is enabled
+
+
+def test_what_records_traces_is_imported_by_nothing_else() -> None:
+    modules = "services.edge.process, services.cloud.worker, services.sources.stream, services.cli, services.demo"
+    code = f"import sys, {modules}; print([name for name in sys.modules if name.startswith({OURS!r})])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+def test_where_opentelemetry_is_missing_the_remedy_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    config.write_text(f'[traces]\nenabled = true\n[edge]\nspool = "{tmp_path / "spool"}"\n')
+    code = (
+        "import sys; sys.modules['opentelemetry.sdk.trace'] = None; "
+        f"from services.edge.__main__ import app; app(['--config', {str(config)!r}])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert "pip install 'dewpoint[traces]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4318", "ftp://collector", "http://", "http://user:secret@collector"])
+def test_an_endpoint_that_is_none_is_refused_and_no_password_is_shown(endpoint: str) -> None:
+    with pytest.raises(Exception, match=r"traces\.endpoint") as refused:
+        load(overrides={"traces": {"endpoint": endpoint}})
+    assert "secret" not in str(refused.value)
+
+
+def test_spans_are_sent_at_the_end_whatever_the_form_of_the_endpoint() -> None:
+    for path in ("", "/", "/v1/traces"):
+        metrics = EdgeMetrics()
+        with Collector() as collector:
+            one = exporter(collector.endpoint + path, metrics)
+            end_spans(one, 3)
+            one.stop()
+            assert len(collector.spans) == 3
+        assert outcome(metrics, "sent") == 3
+
+
+def test_a_collector_that_is_away_costs_neither_time_nor_more_than_a_warning(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    metrics = EdgeMetrics()
+    one = exporter(f"http://127.0.0.1:{free_port()}", metrics)
+    for _ in range(4):
+        end_spans(one, 600)
+    begun = time.monotonic()
+    one.stop()
+    assert time.monotonic() - begun < 5
+    assert outcome(metrics, "sent") == 0
+    assert outcome(metrics, "failed") >= 512
+    told = capfd.readouterr().err
+    assert "traces_not_sent" in told
+    assert told.count("\n") <= 6
+
+
+def test_a_collector_that_never_answers_fills_a_bounded_queue(wait_for: WaitFor) -> None:
+    metrics = EdgeMetrics()
+    with Collector() as collector:
+        collector.released.clear()
+        one = exporter(collector.endpoint, metrics)
+        end_spans(one, 600)
+        wait_for(lambda: collector.requests == 1, "the first request")
+        end_spans(one, 10_000)
+        # What the exporter has given up by now made room again.
+        assert outcome(metrics, "dropped") >= 10_600 - 8192 - outcome(metrics, "failed")
+        begun = time.monotonic()
+        one.stop()
+        assert time.monotonic() - begun < 5
