@@ -11,7 +11,7 @@ ARGS     ?=
 BIN      := .venv/bin
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard hybrid_model/runtime/native/*)
 
-.PHONY: demo test test-long chaos outage fuzz soak lint install help clean
+.PHONY: demo test test-long chaos outage budget fuzz soak lint install help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
@@ -30,6 +30,9 @@ chaos: .venv/.dev  ## 20,000 samples under at least 200 faults: workers killed, 
 
 outage: .venv/.dev  ## a demonstration without Redis for a minute, with a picture
 	$(BIN)/python -m tests.chaos.outage --seconds 60 --json outage.json --picture docs/images/outage.svg $(ARGS)
+
+budget: .venv/.dev  ## exit control: a share kept though the picture blurs, a latency though a cloud worker is killed
+	$(BIN)/python -m tests.control --json budget.json --picture docs/images/budget.svg $(ARGS)
 
 fuzz: .venv/.dev  ## a million inputs to every decoder
 	$(BIN)/python -m tests.fuzz --inputs 1000000 --json fuzz.json $(ARGS)

@@ -35,10 +35,16 @@ Json = Annotated[Path | None, typer.Option("--json", metavar="PATH", help="Write
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Their ids, as `dewpoint dead list` shows.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 
-_FINAL_BEFORE = (
+FINAL_BEFORE = (
     "The edge has published a final label for each (`failed`) already. An answer that comes now is counted there,"
     " and published as `correction` only where edge.correction is set."
 )
+#: Why a letter was not sent again, by the outcome of its replay.
+NOT_REPLAYED = {
+    "stands": "its sample waits in the stream already",
+    "missing": "there is no such letter",
+    "unreadable": "it holds no escalation that could be sent; look at it, then drop it",
+}
 
 
 @app.command("list")
@@ -53,7 +59,7 @@ def list_letters(
     Example: `dewpoint dead list --config cloud.toml`
     """
     with _opened(config, network) as letters:
-        found = [_shown(letter) for letter in letters.letters()]
+        found = [letter_fields(letter) for letter in letters.letters()]
     size = sum(one["letter_bytes"] for one in found)
     table = Table("id", "device", "sample", "attempt", "runs", "age", "error", box=None)
     for one in found[:limit]:
@@ -83,7 +89,7 @@ def show(
         found = letters.get(letter_id)
     if found is None:
         raise _failed(f"there is no dead letter {letter_id}")
-    shown = _shown(found)
+    shown = letter_fields(found)
     if features:
         packed = getattr(found.escalation, "features", None)
         shown["features"] = None if packed is None else packed.hex()
@@ -113,16 +119,11 @@ def replay(
         for letter_id in _chosen(letters, ids, everything):
             outcomes[str(letter_id)] = letters.replay(letter_id).name.lower()
     left = {name: outcome for name, outcome in outcomes.items() if outcome != Replayed.SENT.name.lower()}
-    reasons = {
-        "stands": "its sample waits in the stream already",
-        "missing": "there is no such letter",
-        "unreadable": "it holds no escalation that could be sent; look at it, then drop it",
-    }
     for name, outcome in left.items():
-        err.print(f"{name}: {reasons[outcome]}", markup=False)
+        err.print(f"{name}: {NOT_REPLAYED[outcome]}", markup=False)
     out.print(f"{len(outcomes) - len(left)} sent again, {len(left)} not")
     if len(left) < len(outcomes):
-        out.print(_FINAL_BEFORE)
+        out.print(FINAL_BEFORE)
     _write(json_path, {"outcomes": outcomes})
     _end(bool(left))
 
@@ -177,7 +178,8 @@ def _parsed(ids: Iterable[str]) -> list[LetterId]:
         raise _failed(str(error)) from None
 
 
-def _shown(letter: DeadLetter) -> dict[str, Any]:
+def letter_fields(letter: DeadLetter) -> dict[str, Any]:
+    """A letter as plain data, without its features."""
     head = letter.escalation
     features = getattr(head, "features", None)
     return {

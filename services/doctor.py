@@ -63,6 +63,7 @@ def examine(config: Path | None) -> list[Finding]:
         _redis,
         _plain,
         _secrets,
+        _traces,
         _spool,
         _clock,
     )
@@ -225,8 +226,20 @@ def _plain(loaded: Settings) -> Iterator[Finding]:
             detail = f"{chosen.host}:{chosen.port} is spoken to in plain text{secret}"
             yield Finding(f"{name}.tls", "note", detail, f"set {name}.tls.enabled: docs/security.md")
     if loaded.metrics.port and not _is_loopback(loaded.metrics.host):
-        detail = f"{loaded.metrics.host}:{loaded.metrics.port} shows device names to whoever reaches it"
+        inputs = " and the last inputs" if loaded.edge.inputs_kept else ""
+        detail = f"{loaded.metrics.host}:{loaded.metrics.port} shows device names{inputs} to whoever reaches it"
         yield Finding("metrics", "note", detail, "metrics.host = 127.0.0.1, or a network that only Prometheus reaches")
+
+
+def _traces(loaded: Settings) -> Iterator[Finding]:
+    chosen = loaded.traces
+    if not chosen.enabled:
+        return
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
+        yield Finding("traces", "wrong", "OpenTelemetry is not installed", "pip install 'dewpoint[traces]'")
+    else:
+        to = chosen.endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4318"
+        yield Finding("traces", "good", f"{chosen.share:.0%} of the samples, to {to.rpartition('@')[2]}")
 
 
 def _secrets(loaded: Settings) -> Iterator[Finding]:

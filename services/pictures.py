@@ -1,9 +1,11 @@
-"""Pictures for documents, by matplotlib: where the energy goes, and accuracy against edge share."""
+"""Pictures by matplotlib: where the energy goes, accuracy against edge share, why a sample was escalated."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
@@ -87,6 +89,45 @@ def draw_curve(curve: Curve, path: Path) -> None:
     axis.set_title(f"{curve.bundle} on {curve.dataset}, {curve.samples:,} {curve.split} samples", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False, loc="lower left")
+    _save(pyplot, figure, path)
+
+
+def draw_explanation(found: dict[str, Any], path: Path) -> None:
+    """The input of an explanation (its JSON), and beside or below it the occlusion map."""
+    require(path)
+    from services import explain_view
+
+    pyplot = _pyplot()
+    surer = explain_view.grid(found["occlusion"]["surer"])
+    finite = surer[np.isfinite(surer)]
+    strongest = float(np.abs(finite).max()) if len(finite) and finite.any() else 1.0
+    pixels = explain_view.picture_of(found["input"])
+    colours = {"cmap": "PuOr_r", "vmin": -strongest, "vmax": strongest, "interpolation": "nearest"}
+    if pixels is None and surer.shape[0] == 1:
+        figure, axes = pyplot.subplots(
+            2, 1, figsize=(7.0, 4.0), layout="constrained", sharex=True, height_ratios=(5, 1)
+        )
+        values = np.array(found["input"]["values"], dtype=np.float64)
+        names = found["input"]["channels"] or [f"channel {number}" for number in range(values.shape[1])]
+        for name, channel in zip(names, values.T, strict=True):
+            axes[0].plot(channel, linewidth=0.9, label=name)
+        axes[0].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axes[0].set_title(explain_view.sentence(found), fontsize=8, loc="left")
+        extent = (-0.5, surer.shape[1] * found["occlusion"]["cell"][1] - 0.5, 0, 1)
+        drawn = axes[1].imshow(surer, aspect="auto", extent=extent, **colours)
+        axes[1].set_yticks([])
+        axes[1].set_xlabel("readings", fontsize=8)
+    else:
+        figure, axes = pyplot.subplots(1, 2, figsize=(7.0, 3.4), layout="constrained")
+        if pixels is not None:
+            axes[0].imshow(pixels, interpolation="nearest")
+        axes[0].set_axis_off()
+        drawn = axes[1].imshow(surer, **colours)
+        axes[1].set_axis_off()
+        figure.suptitle(explain_view.sentence(found), fontsize=8)
+    bar = figure.colorbar(drawn, ax=axes[1], location="right" if pixels is not None else "bottom")
+    bar.set_label("surer when covered", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     _save(pyplot, figure, path)
 
 

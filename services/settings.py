@@ -13,13 +13,16 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceRefused
 
 __all__ = [
+    "AuditSettings",
     "CloudSettings",
+    "ConsoleSettings",
     "EdgeSettings",
     "InputSettings",
     "LimitSettings",
@@ -31,6 +34,7 @@ __all__ = [
     "SettingsError",
     "SiteSettings",
     "TlsSettings",
+    "TracesSettings",
     "WindowSettings",
     "load",
 ]
@@ -175,6 +179,51 @@ class InputSettings(_Section):
         return topic
 
 
+class AuditSettings(_Section):
+    """Confident samples that the cloud checks, without an answer."""
+
+    share: float = Field(
+        0.01, ge=0, le=1, description="Share of the confident samples, chosen at random; 0 switches audits off."
+    )
+    queue_length_max: int = Field(
+        10_000, ge=1, le=1_000_000, description="Entries in the audit stream above which audits are dropped."
+    )
+
+    @field_validator("share")
+    @classmethod
+    def _none_or_some(cls, share: float) -> float:
+        if 0 < share < 1e-6:
+            raise ValueError("is 0, or at least 0.000001")
+        return share
+
+
+class ControlSettings(_Section):
+    """What the exits are held at, as long as no set-point has come by MQTT."""
+
+    mode: Literal["fixed", "budget"] = Field(
+        "fixed", description="Hold a point of the bundle's calibrated path, or keep a budget."
+    )
+    point: int | None = Field(
+        None,
+        ge=0,
+        description="The point that is held, with a budget for latency the one held while that is kept; the bundle's "
+        "working point if unset.",
+    )
+    budget: (
+        Literal["escalated_share", "escalations_per_s", "energy_j_per_sample", "bytes_per_day", "latency_p99_ms"] | None
+    ) = Field(None, description="`budget`: the quantity to keep, of this worker.")
+    value: float | None = Field(None, ge=0, allow_inf_nan=False, description="`budget`: how much of it.")
+    allow_uncalibrated: bool = Field(False, description="Take points of the path that did not pass calibration, too.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.mode == "budget" and (self.budget is None or self.value is None):
+            raise ValueError("mode = 'budget' needs budget and value, such as budget = 'escalated_share', value = 0.2")
+        if self.mode == "fixed" and (self.budget is not None or self.value is not None):
+            raise ValueError("budget and value need mode = 'budget'")
+        return self
+
+
 class EdgeSettings(_Section):
     """The edge worker."""
 
@@ -190,6 +239,7 @@ class EdgeSettings(_Section):
     inbox_bytes_max: int = Field(64 << 20, ge=1 << 16, description="Bytes received and not yet handled.")
     threads: int = Field(1, ge=1, le=256, description="Threads of the edge engine.")
     thresholds: list[float] | None = Field(None, description="Exit thresholds in place of the bundle's, one an exit.")
+    control: ControlSettings = Field(default_factory=ControlSettings, description="Where the exits stand.")
     provisional: bool = Field(True, description="Publish the edge's label of a hard sample at once.")
     correction: bool = Field(False, description="Publish a cloud answer that comes after the final, as `correction`.")
     deadline_s: float | None = Field(
@@ -241,6 +291,16 @@ class EdgeSettings(_Section):
     features_key_file: Path | None = Field(
         None, description="File of keys; features are encrypted under the first. Needs the extra `encryption`."
     )
+    audit: AuditSettings = Field(
+        default_factory=AuditSettings, description="Confident samples that the cloud checks, without an answer."
+    )
+    inputs_kept: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Last inputs kept in memory for `dewpoint explain`; whoever reaches the metrics address sees them.",
+    )
+    inputs_kept_bytes_max: int = Field(64 << 20, ge=1 << 16, description="Memory that those may take.")
 
 
 class CloudSettings(_Section):
@@ -284,12 +344,65 @@ class MetricsSettings(_Section):
     devices_max: int = Field(256, ge=1, description="Devices with series of their own; the others count as `other`.")
 
 
+class ConsoleSettings(_Section):
+    """The live page, `dewpoint console`."""
+
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="Address to listen on; another than loopback needs a token."
+    )
+    port: Port = Field(8080, description="TCP port of the page.")
+    token_file: Path | None = Field(
+        None, description="File that holds the token, 16 characters or more, with which people come in."
+    )
+    workers: list[str] = Field(
+        default_factory=list,
+        max_length=256,
+        description="Where the workers show their metrics, as `http://127.0.0.1:9464`; asked once a second.",
+    )
+    pictures_kept: int = Field(
+        1000, ge=1, le=100_000, description="Latest samples kept in memory with their inputs; 64 MiB of these at most."
+    )
+
+    @field_validator("workers")
+    @classmethod
+    def _addresses(cls, workers: list[str]) -> list[str]:
+        for one in workers:
+            parts = urlsplit(one)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(f"{one[:100]!r} is no address of metrics, as http://127.0.0.1:9464")
+        return [one.rstrip("/").removesuffix("/metrics") for one in workers]
+
+
 class LimitSettings(_Section):
     """What no message may exceed."""
 
     payload_bytes_max: int = Field(4 << 20, ge=64, description="Bytes of an MQTT payload.")
     image_pixels_max: int = Field(16_000_000, ge=1, description="Pixels of a picture, read from its header.")
     reading_rows_max: int = Field(4096, ge=1, description="Rows of readings in one message.")
+
+
+class TracesSettings(_Section):
+    """One trace a sample, sent by OTLP over HTTP. Needs the extra `traces`."""
+
+    enabled: bool = Field(False, description="Record traces.")
+    endpoint: str | None = Field(
+        None,
+        description="Base URL of the collector, as http://127.0.0.1:4318; $OTEL_EXPORTER_OTLP_ENDPOINT if unset.",
+    )
+    share: float = Field(
+        1.0, ge=0, le=1, description="Share of the samples that are traced; a publisher's own choice goes before."
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _an_address(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None:
+            parts = urlsplit(endpoint)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("a collector's address is http://HOST:PORT or https://HOST:PORT")
+            if parts.username is not None or parts.password is not None:
+                raise ValueError("a password has no place here; $OTEL_EXPORTER_OTLP_HEADERS can hold one")
+        return endpoint
 
 
 class LogSettings(_Section):
@@ -310,7 +423,9 @@ class Settings(BaseSettings):
     edge: EdgeSettings = Field(default_factory=EdgeSettings)
     cloud: CloudSettings = Field(default_factory=CloudSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    traces: TracesSettings = Field(default_factory=TracesSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod
@@ -386,4 +501,5 @@ def _one_line(error: ValidationError, path: Path | None) -> str:
 
 
 def _shows(value: object) -> bool:
-    return isinstance(value, str | int | float | bool)
+    with_account = isinstance(value, str) and "://" in value and "@" in value
+    return isinstance(value, str | int | float | bool) and not with_account

@@ -21,9 +21,22 @@ from services.servers import (
     ServerMissing,
     find_redis_server,
 )
+from tests.services.counters import moved_counters, must_move
 
 WaitFor = Callable[..., None]
 S = TypeVar("S", bound=Server)
+
+
+@pytest.fixture(autouse=True)
+def _counters_move(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test of `MOVED_BY` that no longer moves the counters that it is there for."""
+    wanted = must_move(request.node.nodeid)
+    if not wanted:
+        yield
+        return
+    with moved_counters() as moved:
+        yield
+    assert not wanted - moved, f"nothing moves {', '.join(sorted(wanted - moved))} any more"
 
 
 @pytest.fixture

@@ -33,3 +33,10 @@ class MetricsPage:
     def value(self, name: str, **labels: str) -> float:
         """A sample by its name without `dewpoint_`; 0 where it was never moved."""
         return self._samples.get((f"dewpoint_{name}", frozenset(labels.items())), 0.0)
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of all samples of a name that have these labels, and perhaps others."""
+        wanted = frozenset(labels.items())
+        return sum(
+            value for (found, those), value in self._samples.items() if found == f"dewpoint_{name}" and wanted <= those
+        )

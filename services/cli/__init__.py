@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from services import dead
-from services.cli import models, pipeline
+from services.cli import control, explain, models, pipeline
 from services.cli.common import app, out
 
-__all__ = ["app", "main", "models", "pipeline"]
+__all__ = ["app", "control", "explain", "main", "models", "pipeline"]
 
 app.add_typer(dead.app)
 

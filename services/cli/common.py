@@ -52,11 +52,13 @@ _EXPECTED = {
     "hybrid_model.training.loop": ("TrainingError",),
     "hybrid_model.training.recipe": ("RecipeError",),
     "services.demo.processes": ("WorkerFailed",),
+    "services.explain_source": ("ExplainError",),
     "services.mqtt": ("MqttError",),
     "services.pictures": ("PictureError",),
     "services.servers": ("ServerMissing", "ServerFailed"),
     "services.settings": ("SettingsError",),
     "services.sources.errors": ("SourceError",),
+    "services.traces": ("TracesFailed",),
 }
 
 

@@ -1,4 +1,4 @@
-"""Commands that run the pipeline: edge, cloud, stream, demo, doctor."""
+"""Commands that run the pipeline: edge, cloud, console, stream, demo, doctor."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ def cloud(context: typer.Context) -> None:
     from services.cloud.__main__ import app as worker
 
     worker(args=context.args, prog_name="dewpoint cloud")
+
+
+@app.command(context_settings=PASS_ON, add_help_option=False)
+@plain_errors
+def console(context: typer.Context) -> None:
+    """Show a site live in the browser, and set its exits.
+
+    Example: `dewpoint console --config edge.toml --worker http://127.0.0.1:9464`; `dewpoint console --help` lists its
+    options.
+    """
+    from services.console.__main__ import app as page
+
+    page(args=context.args, prog_name="dewpoint console")
 
 
 @app.command()
@@ -106,9 +119,10 @@ def demo(
     ] = None,
     broker: Annotated[str, typer.Option(help="nats (embedded) or mosquitto (where it is installed).")] = "nats",
     keep: Annotated[bool, typer.Option("--keep", help="Leave all running after the summary, until Ctrl-C.")] = False,
-    no_console: Annotated[
-        bool, typer.Option("--no-console", help="Accepted; there is no web console to leave out yet.")
-    ] = False,
+    no_console: Annotated[bool, typer.Option("--no-console", help="Leave out the live page.")] = False,
+    traces: Annotated[
+        str | None, typer.Option("--traces", metavar="URL", help="Send a trace of each sample to this OTLP collector.")
+    ] = None,
     json_path: Json = None,
 ) -> None:
     """Show the whole pipeline on this machine: broker, Redis, workers, devices and the books of every sample.
@@ -128,6 +142,7 @@ def demo(
     options = DemoOptions(
         dataset=dataset, bundle=bundle, frames=frames, workers=workers, devices=devices,
         degraded=tuple(degrade) if degrade else None, rate_hz=rate_hz, broker=broker,  # type: ignore[arg-type]
+        console=not no_console, traces=traces,
     )  # fmt: skip
     logs.configure(LogSettings(level="warning"))
     with interruptible(), Demo(options, out) as running:

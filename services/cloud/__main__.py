@@ -23,6 +23,7 @@ from services.cloud.worker import CloudWorker
 from services.feature_stream import CloudFeatures, StreamUnavailable
 from services.metrics import CloudMetrics, MetricsFailed, MetricsServer
 from services.settings import Settings, SettingsError
+from services.traces import TracesFailed, cloud_traces
 
 __all__ = ["app", "run"]
 
@@ -58,7 +59,7 @@ def main(
     }
     try:
         run(settings.load(config, overrides))
-    except (SettingsError, BundleError, StreamUnavailable, MetricsFailed) as error:
+    except (SettingsError, BundleError, StreamUnavailable, MetricsFailed, TracesFailed) as error:
         typer.echo(f"dewpoint cloud: {error}", err=True)
         raise typer.Exit(2) from None
 
@@ -75,6 +76,7 @@ def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None
         BundleError: a named bundle is missing or damaged, or there is none.
         StreamUnavailable: Redis does not answer at the start.
         MetricsFailed: the address for metrics is taken.
+        TracesFailed: traces are switched on, and OpenTelemetry is not installed.
     """
     logs.configure(loaded.log)
     chosen = loaded.cloud
@@ -94,13 +96,26 @@ def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None
     if load is None:
         check_device(chosen.device)
     metrics = CloudMetrics()
-    metrics.info.info({"worker": features.consumer, "device": chosen.device})
-    worker = CloudWorker(chosen, features, networks, metrics, on_hang=_exit_at_once, watchdog=Watchdog())
+    metrics.identify("cloud", features.consumer, kernel=chosen.device)
+    traces = cloud_traces(loaded.traces, worker=features.consumer, spans=metrics.trace_spans)
+    worker = CloudWorker(
+        chosen,
+        features,
+        networks,
+        metrics,
+        on_hang=_exit_at_once,
+        watchdog=Watchdog(),
+        devices_max=loaded.metrics.devices_max,
+        traces=traces,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     server = MetricsServer(loaded.metrics, metrics.registry, ready=lambda: worker.ready, healthy=lambda: worker.healthy)
-    with server:
-        worker.run()
+    try:
+        with server:
+            worker.run()
+    finally:
+        traces.stop()
 
 
 def _exit_at_once() -> NoReturn:

@@ -15,7 +15,8 @@ from services.feature_keys import FeatureKeys
 from services.feature_stream import Answer, CloudFeatures, Delivery, Missed, StreamFull, StreamUnavailable
 from services.logs import Occasionally, get_logger
 from services.messages import Escalation, EscalationHead
-from services.metrics import CloudMetrics
+from services.metrics import CloudMetrics, observe
+from services.traces import CloudSpans, CloudTraces
 
 __all__ = ["BatchRunner"]
 
@@ -40,14 +41,17 @@ class BatchRunner:
         metrics: CloudMetrics,
         stopping: threading.Event,
         keys: FeatureKeys | None = None,
+        traces: CloudTraces | None = None,
         *,
         encrypted_only: bool = False,
+        on_answered: Callable[[Network, Sequence[Job], Sequence[Answer]], None] = lambda network, jobs, answers: None,
     ) -> None:
         self._features = features
         self._keeper = keeper
         self._metrics = metrics
         self._stopping = stopping
         self._keys, self._encrypted_only = keys, encrypted_only
+        self._on_answered, self._traces = on_answered, traces or CloudTraces()
         self._locked_out = False
         self._logged = Occasionally()
 
@@ -99,26 +103,31 @@ class BatchRunner:
 
     def _forward(self, network: Network, jobs: Sequence[Job]) -> Broken | None:
         began = time.perf_counter()
-        with self._keeper.forward():
-            answers, broken = infer(network, jobs)
-        self._metrics.batch_s.observe(time.perf_counter() - began)
-        self._metrics.batch_size.observe(len(jobs))
-        self._metrics.energy_j.inc(network.energy_j * len(jobs))
-        if answers:
-            self._send(network, answers)
+        with self._traces.batch(network.network_id, (job.escalation for job in jobs)) as spans:
+            with self._keeper.forward():
+                answers, broken = infer(network, jobs)
+            self._metrics.batch_s.observe(time.perf_counter() - began)
+            self._metrics.batch_size.observe(len(jobs))
+            self._metrics.energy_j.inc(network.energy_j * len(jobs))
+            sent = self._send(network, answers, spans) if answers else []
+        if sent:
+            self._on_answered(network, jobs, sent)
         return broken
 
-    def _send(self, network: Network, answers: Sequence[Answer]) -> None:
+    def _send(self, network: Network, answers: Sequence[Answer], spans: CloudSpans) -> list[Answer]:
+        """Send answers; returns those that were."""
         outcomes, repeated = self._insist(lambda: self._features.answer(answers))
-        sent = 0
-        for outcome in outcomes:
+        sent: list[Answer] = []
+        for answer, outcome in zip(answers, outcomes, strict=True):
             if isinstance(outcome, Missed):
                 self._missed(outcome, network.network_id, repeated=repeated)
             else:
-                sent += 1
-                self._metrics.wait_s.observe(outcome)
-        self._metrics.answered.labels(network=network.network_id, outcome="label").inc(sent)
+                sent.append(answer)
+                key = (answer.reply.device, answer.reply.id)
+                observe(self._metrics.wait_s, outcome, spans.answered(key, outcome))
+        self._metrics.answered.labels(network=network.network_id, outcome="label").inc(len(sent))
         self._locked_out = self._locked_out and not sent
+        return sent
 
     def _missed(self, missed: Missed, network_id: str, *, repeated: bool) -> None:
         if missed is Missed.GONE and repeated:

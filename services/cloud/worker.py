@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
+from services.cloud.audit import Auditor
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Networks
 from services.cloud.runner import BatchRunner
@@ -18,6 +19,7 @@ from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamU
 from services.logs import get_logger
 from services.metrics import CloudMetrics
 from services.settings import CloudSettings
+from services.traces import CloudTraces
 
 __all__ = ["CloudWorker"]
 
@@ -44,6 +46,8 @@ class CloudWorker:
         metrics: What is counted.
         on_hang: Called from another thread when a forward outlasts `batch_timeout_s`; it ends the process.
         watchdog: Ends the process where that thread cannot run.
+        devices_max: Devices that get series of their own.
+        traces: Records what becomes of samples; stopped by whoever made it. Nothing is recorded if None.
 
     Raises:
         SettingsError: the file of feature keys is not as it must be.
@@ -58,6 +62,8 @@ class CloudWorker:
         *,
         on_hang: Callable[[], None],
         watchdog: Watchdog | None = None,
+        devices_max: int = 256,
+        traces: CloudTraces | None = None,
     ) -> None:
         self._settings = settings
         self._features = features
@@ -73,8 +79,24 @@ class CloudWorker:
         self._stopping = threading.Event()
         path = settings.features_key_file
         keys = None if path is None else FeatureKeys(path, setting="cloud.features_key_file")
+        self._auditor = Auditor(
+            features,
+            networks,
+            self._keeper,
+            metrics,
+            keys,
+            encrypted_only=settings.encrypted_only,
+            devices_max=devices_max,
+        )
         self._runner = BatchRunner(
-            features, self._keeper, metrics, self._stopping, keys, encrypted_only=settings.encrypted_only
+            features,
+            self._keeper,
+            metrics,
+            self._stopping,
+            keys,
+            traces,
+            encrypted_only=settings.encrypted_only,
+            on_answered=self._auditor.answered,
         )
         self._reachable = False
         self._backoff_s = _BACKOFF_S[0]
@@ -121,14 +143,16 @@ class CloudWorker:
             self._refresh_at = time.monotonic()
             return
         taken_over = self._take_over()
-        self._take_new(block_ms=0 if taken_over else _IDLE_BLOCK_MS)
+        found = self._take_new(block_ms=0 if taken_over or self._auditor.waiting else _IDLE_BLOCK_MS)
+        if not found and not taken_over and self._auditor.waiting and not self._stopping.is_set():
+            self._auditor.turn()
 
-    def _take_new(self, *, block_ms: int) -> None:
-        """Read a batch, waiting a little for it to fill, and run it."""
+    def _take_new(self, *, block_ms: int) -> bool:
+        """Read a batch, waiting a little for it to fill, and run it. Whether there was any."""
         batch_max = self._settings.batch_max
         deliveries = self._features.read(batch_max, block_ms)
         if not deliveries:
-            return
+            return False
         linger_until = time.monotonic() + self._settings.linger_ms / 1000
         with ExitStack() as held:
             held.enter_context(self._keeper.holding(deliveries))
@@ -140,6 +164,7 @@ class CloudWorker:
                 held.enter_context(self._keeper.holding(more))
                 deliveries += more
             self._run(deliveries)
+        return True
 
     def _run(self, deliveries: Sequence[Delivery]) -> None:
         by_network: dict[str, list[Delivery]] = defaultdict(list)
@@ -209,9 +234,11 @@ class CloudWorker:
             letters, letters_bytes = self._features.dead_letters(network_id)
             self._metrics.dead_letters.labels(network=network_id).set(letters)
             self._metrics.dead_letters_bytes.labels(network=network_id).set(letters_bytes)
+        self._auditor.look(network_ids)
         metrics = self._metrics
         gauges = (metrics.queue_depth, metrics.queue_oldest_age_s, metrics.dead_letters, metrics.dead_letters_bytes)
         for network_id in self._shown - network_ids:
+            metrics.audit_queue_depth.remove(network_id)
             for gauge in gauges:
                 gauge.remove(network_id)
         self._shown = network_ids

@@ -19,19 +19,21 @@ from rich.progress import Progress
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data, energy
 from hybrid_model.bundle import Bundle
-from services import messages
+from services import messages, settings
 from services.demo import configuration, figures, table
 from services.demo.books import Books
+from services.demo.live_page import LivePage, page_port
 from services.demo.processes import WorkerFailed, WorkerProcess
 from services.demo.readiness import ready
 from services.messages import Label, MessageError, Status
 from services.mqtt import Delivery, Filter, MqttLink
 from services.servers import BrokerKind, Servers, free_port
-from services.settings import MqttSettings
+from services.settings import MqttSettings, TracesSettings
 from services.sources.catalog import devices_for, replay_for
 from services.sources.errors import SourceError
 from services.sources.replay import Replay, Replayed
 from services.sources.sender import Sender
+from services.traces import publisher_traces
 
 _START_TIMEOUT_S = 90.0
 _STALL_S = 60.0
@@ -48,7 +50,8 @@ class DemoOptions:
 
     `bundle`: a file or the name of a shipped one; the one named as the data set if none. `degraded`: as for
     `dewpoint stream`; the last device by as much noise as shows, if none. `rate_hz`: samples per second over all
-    devices; measured on this machine if none.
+    devices; measured on this machine if none. `console`: serve the live page while all runs.
+    `traces`: base URL of a collector that gets one trace a sample.
     """
 
     dataset: str = "digits"
@@ -60,6 +63,8 @@ class DemoOptions:
     rate_hz: float | None = None
     broker: BrokerKind = "nats"
     lease_s: float = 5.0
+    console: bool = False
+    traces: str | None = None
 
 
 class Demo:
@@ -76,6 +81,7 @@ class Demo:
         self.books = Books()
         self.cloud: list[WorkerProcess] = []
         self.metrics_ports: dict[str, int] = {}
+        self.live_page: LivePage | None = None
         self._stack = ExitStack()
         self._online = threading.Event()
         self._kernel = "?"
@@ -106,6 +112,7 @@ class Demo:
             rate_hz=self._rate_hz,
             on_sent=self._note_sent,
             on_acknowledged=lambda samples: self.books.acknowledged(sample.key for sample in samples),
+            traces=self._traces,
         )
         sending = threading.Thread(
             target=sender.send, args=(replay,), kwargs={"stop": stop}, name="devices", daemon=True
@@ -132,6 +139,8 @@ class Demo:
     def addresses(self) -> str:
         """Where the parts can be reached while they run."""
         servers = f"MQTT {self.servers.mqtt.address}, Redis {self.servers.redis.address}"
+        if self.live_page is not None:
+            servers = f"console {self.live_page.url}, {servers}"
         return f"{servers}, site {configuration.SITE}, files in {self.folder}"
 
     def wait(self) -> None:
@@ -142,6 +151,8 @@ class Demo:
 
     def _start(self) -> None:
         options, stack = self.options, self._stack
+        self._traces = publisher_traces(self._traces_settings(), site=configuration.SITE)
+        stack.callback(self._traces.stop)
         self.dataset = data.load(options.dataset)
         path = bundle_file.resolve(options.bundle or options.dataset)
         self.bundle: Bundle = bundle_file.load(path, cloud=True)
@@ -152,8 +163,12 @@ class Demo:
         self._say(f"starting {options.broker}, redis, 1 edge worker and {options.workers} cloud workers")
         self.servers = stack.enter_context(Servers(broker=options.broker, folder=self.folder / "servers"))
         self._start_workers(path)
+        if options.console:
+            self._start_page(path)
         self._connect()
         self._await_workers()
+        if self.live_page is not None:
+            self._say(self.live_page.told())
         self._rate_hz = options.rate_hz or figures.comfortable_rate_hz(self.bundle, self.dataset)
         spoilt = ", ".join(f"{d.name} by {d.degradation.kind}" for d in self.devices if d.degradation)
         self._say(
@@ -170,20 +185,42 @@ class Demo:
                 self.folder, self.servers, name=name, bundle=bundle, metrics_port=ports[name],
                 lease_s=self.options.lease_s,
             )  # fmt: skip
+            self._trace(config)
             worker = WorkerProcess(name, "services.cloud", ["--config", str(config)], self.folder)
             self.cloud.append(self._stack.enter_context(worker))
         ports["edge"] = free_port()
         config = configuration.edge_file(
             self.folder, self.servers, bundle=bundle, dataset=self.dataset, metrics_port=ports["edge"]
         )
+        self._trace(config)
         self.edge = self._stack.enter_context(
             WorkerProcess("edge", "services.edge", ["--config", str(config)], self.folder)
         )
         self._stack.callback(self._ask_all_to_stop)  # before they are awaited one by one
 
+    def _traces_settings(self) -> TracesSettings:
+        endpoint = self.options.traces
+        if endpoint is None:
+            return TracesSettings()
+        return settings.load(overrides={"traces": {"enabled": True, "endpoint": endpoint}}).traces
+
+    def _trace(self, config: Path) -> None:
+        if self.options.traces is not None:
+            configuration.add(config, {"traces": {"enabled": True, "endpoint": self.options.traces}})
+
+    def _start_page(self, bundle: Path) -> None:
+        port = page_port()
+        config = configuration.console_file(
+            self.folder, self.servers, bundle=bundle, dataset=self.dataset, port=port,
+            metrics_ports=self.metrics_ports.values(),
+        )  # fmt: skip
+        self.live_page = self._stack.enter_context(LivePage(config, port, self.folder))
+
     def _ask_all_to_stop(self) -> None:
         for worker in (self.edge, *self.cloud):
             worker.ask_to_stop()
+        if self.live_page is not None:
+            self.live_page.ask_to_stop()
 
     def _connect(self) -> None:
         settings = MqttSettings(host=self.servers.mqtt.host, port=self.servers.mqtt.port, inflight_max=_IN_FLIGHT)

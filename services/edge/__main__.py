@@ -47,6 +47,7 @@ def main(
     from services.edge.process import run
     from services.metrics import MetricsFailed
     from services.mqtt import MqttError
+    from services.traces import TracesFailed
 
     if adopt is not None and (spool is not None or worker is not None):
         typer.echo(
@@ -61,7 +62,7 @@ def main(
     }
     try:
         run(settings.load(config, overrides), adopt=adopt is not None)
-    except (settings.SettingsError, BundleError, EdgeError, MetricsFailed, MqttError) as error:
+    except (settings.SettingsError, BundleError, EdgeError, MetricsFailed, MqttError, TracesFailed) as error:
         typer.echo(f"dewpoint edge: {error}", err=True)
         raise typer.Exit(2) from None
 

@@ -47,8 +47,15 @@ class Bounds:
         self._journal, self._finals, self._storage = journal, finals, storage
         self._evicted, self._marks_evicted = metrics.journal_done_evicted, metrics.window_marks_evicted
         self._waiting_max, self._waiting_bytes_max = waiting_max, _WAITING_SHARE * bytes_max
+        metrics.journal_bytes_max.set(bytes_max)
         self._log: Any = get_logger("edge")
         self._told = False
+
+    @property
+    def waiting_ratio(self) -> float:
+        """Waiting rows against the bound of their number or bytes, whichever is nearer; above 1 some are shed."""
+        rows, size = self._journal.counts["waiting"], self._journal.waiting_bytes
+        return max(rows / self._waiting_max, size / self._waiting_bytes_max)
 
     def shed(self) -> set[Key]:
         """Finalise the surest waiting rows while there are too many. Returns the keys of those that were waiting.

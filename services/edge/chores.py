@@ -6,16 +6,17 @@ import time
 from typing import Final
 
 from services.edge.bounds import Bounds
+from services.edge.connection import Connection
+from services.edge.control import ExitControl
 from services.edge.deadlines import Deadlines
+from services.edge.drift import DriftGauges
 from services.edge.errors import StorageFailed
 from services.edge.finals import Finals, Settlement
-from services.edge.intake import Intake
 from services.edge.journal import Journal
 from services.edge.outbox import Outbox
 from services.edge.storage import Storage
 from services.edge.uplink import Uplink
 from services.metrics import EdgeMetrics
-from services.mqtt import MqttLink
 
 __all__ = ["Chores"]
 
@@ -37,15 +38,17 @@ class Chores:
         finals: Finals,
         outbox: Outbox,
         uplink: Uplink,
-        intake: Intake,
-        link: MqttLink,
+        connection: Connection,
+        exits: ExitControl,
         metrics: EdgeMetrics,
+        drift: DriftGauges,
         *,
         dedupe_window_s: float,
     ) -> None:
         self._journal, self._storage, self._bounds, self._deadlines = journal, storage, bounds, deadlines
         self._finals, self._outbox, self._uplink = finals, outbox, uplink
-        self._intake, self._link, self._metrics = intake, link, metrics
+        self._intake, self._link, self._metrics = connection.intake, connection.link, metrics
+        self._connection, self._exits, self._drift = connection, exits, drift
         self._dedupe_window_s = dedupe_window_s
         self._told: dict[str, int] = {}
         self._ticked_at = self._gauged_at = self._clocked_at = time.monotonic()
@@ -68,6 +71,10 @@ class Chores:
         except StorageFailed as error:
             self._storage.failed("chores", error)
         self._outbox.pump()
+        self._exits.tick(
+            waiting=self._journal.counts["waiting"], fill=max(self._uplink.fill, self._bounds.waiting_ratio)
+        )
+        self._connection.tell()
         if now - self._gauged_at >= _GAUGES_S:
             self._gauged_at = now
             self._set_gauges()
@@ -104,9 +111,11 @@ class Chores:
 
     def _set_gauges(self) -> None:
         metrics, link = self._metrics, self._link
+        self._drift.show()
         metrics.inbox_length.set(len(self._intake))
         metrics.mqtt_connected.set(link.connected)
         metrics.journal_bytes.set(self._journal.bytes_used)
+        metrics.journal_waiting_ratio.set(self._bounds.waiting_ratio)
         for state, count in self._journal.counts.items():
             metrics.journal_rows.labels(state=state).set(count)
         self._catch_up("messages_acknowledged", link.sent_acknowledgements)

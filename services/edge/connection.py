@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from services.edge.control import ExitControl
+from services.edge.control_status import ControlStatus
 from services.edge.intake import Arrival, Intake
 from services.edge.spool import Spool
 from services.edge.topics import InputTopics
-from services.messages import Status, status_topic
+from services.messages import Status, control_topic, status_topic
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery, Filter, Message, MqttLink
 from services.settings import Settings
@@ -23,16 +26,21 @@ class Connection:
         spool: Where the filters of earlier runs are remembered.
         status: The worker's, as long as it is online.
         metrics: What is counted.
+        exits: Hears of set-points, and tells what it follows.
 
     Raises:
         SettingsError: for secret or certificate files that cannot be read.
     """
 
-    def __init__(self, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics) -> None:
-        self._settings, self._spool, self._status = settings, spool, status
+    def __init__(
+        self, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics, exits: ExitControl
+    ) -> None:
+        self._settings, self._spool, self._status, self._exits = settings, spool, status, exits
         edge, site = settings.edge, settings.site.name
         topics = InputTopics(edge.inputs, site)
         filters = [Filter(topic, one.qos) for topic, one in zip(topics.filters, edge.inputs, strict=True)]
+        self._control_topic = control_topic(site)
+        filters.append(Filter(self._control_topic, retained="always"))
         self._topics = [one.topic for one in filters]
         self._held_back = False
         self.intake = Intake(edge, settings.limits, topics, metrics, self._acknowledge)
@@ -41,11 +49,13 @@ class Connection:
             client_id=f"dewpoint-{site}-{spool.worker}",
             filters=filters,
             dropped=[topic for topic in spool.filters() if topic not in self._topics],
-            on_message=self.intake.take,
+            on_message=self._take,
+            on_open=exits.session_opened,
             may_read=self._may_read,
-            birth=self._message(status),
+            birth=self._present,
             will=self._message(Status("offline", status.worker, status.bundle, status.kernel)),
         )
+        self._control_status = ControlStatus(self.link, exits, self._present)
 
     def start(self) -> None:
         """Connect and subscribe. Raises MqttError, EdgeError where the spool cannot be written."""
@@ -62,6 +72,10 @@ class Connection:
             self.link.wake()
         return arrivals
 
+    def tell(self) -> None:
+        """Publish the status again where control has changed. Call it often, in one thread."""
+        self._control_status.tell()
+
     def stop(self, *, farewell: bool) -> None:
         """Publish what is due, say `stopped` if there was a beginning, and disconnect."""
         stopped = Status("stopped", self._status.worker, self._status.bundle, self._status.kernel)
@@ -69,6 +83,17 @@ class Connection:
             self.link.stop(farewell=self._message(stopped))
         else:
             self.link.stop(timeout_s=0)
+
+    def _take(self, delivery: Delivery) -> None:
+        """Set-points are no samples: they are heard as soon as they are read, not after the samples before them."""
+        if delivery.topic == self._control_topic:
+            self._exits.set_point(delivery.payload)
+            self._acknowledge([delivery])
+        else:
+            self.intake.take(delivery)
+
+    def _present(self) -> Message:
+        return self._message(replace(self._status, control=self._exits.status()))
 
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         self.link.acknowledge(deliveries)

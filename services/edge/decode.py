@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -30,11 +30,16 @@ _MARK_MAX: Final = 2**62
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """One whole sample: `array` (H, W, C) of the bundle's type; `captured_at` epoch seconds."""
+    """One whole sample: `array` (H, W, C) of the bundle's type; `captured_at` epoch seconds.
+
+    With a `traceparent` of its own, `content` is its message without that: the same sample sent again has another.
+    """
 
     id: str
     captured_at: float
     array: npt.NDArray[Any]
+    traceparent: str | None = None
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +88,8 @@ class Decoder:
             array = self._picture(sample.data)
         else:
             array = self._array(sample.data, sample.shape or self._shape, sample.dtype or self._expected.dtype)
-        return Decoded(sample.id, sample.captured_at, array)
+        content = None if sample.traceparent is None else replace(sample, traceparent=None).encode()
+        return Decoded(sample.id, sample.captured_at, array, sample.traceparent, content)
 
     def readings(self, payload: bytes) -> Readings:
         """The readings of a message of an input of kind sensor. Raises MessageError."""

@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
+from services.edge.control import ExitControl
 from services.edge.journal import Journal
 from services.edge.labels import answered, settled
 from services.edge.outbox import Outbox
 from services.edge.records import Network, WaitingRow
 from services.messages import Label, Reply
-from services.metrics import DeviceNames, EdgeMetrics
+from services.metrics import DeviceNames, EdgeMetrics, observe
+from services.traces import EdgeTraces
 
 __all__ = ["Finals", "Settlement"]
 
@@ -21,7 +23,16 @@ Settlement = Literal["deadline", "offline", "shed", "failed"]
 class Finals:
     """Turns waiting rows final, publishes and counts them. Safe from any thread: a row is finalised once."""
 
-    def __init__(self, journal: Journal, outbox: Outbox, metrics: EdgeMetrics, devices: DeviceNames) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        outbox: Outbox,
+        metrics: EdgeMetrics,
+        devices: DeviceNames,
+        exits: ExitControl,
+        traces: EdgeTraces,
+    ) -> None:
+        self._exits, self._traces = exits, traces
         self._journal, self._outbox, self._metrics, self._devices = journal, outbox, metrics, devices
         self._networks = journal.networks.all()
         self._latency_s = metrics.label_latency_s.labels(path="cloud")
@@ -48,15 +59,18 @@ class Finals:
         return answered(edge, reply, network)
 
     def _finalise(self, labels: Sequence[tuple[WaitingRow, Label]]) -> int:
+        spans = self._traces.finals((row.escalation, label) for row, label in labels)
         changed = self._outbox.finalise([(row.key, label.encode()) for row, label in labels])
+        spans.finalised(changed)
         now = time.time()
         for (row, label), was_waiting in zip(labels, changed, strict=True):
             if not was_waiting:
                 continue
+            self._exits.finalised(max(0.0, now - row.received_at), by_cloud=label.exit == "cloud")
             device = self._devices(row.key[0])
             self._metrics.exits.labels(device=device, exit=str(label.exit), reason=label.reason).inc()
             if label.exit == "cloud":
-                self._latency_s.observe(max(0.0, now - row.received_at))
+                observe(self._latency_s, max(0.0, now - row.received_at), spans.trace_id(row.key))
                 if label.corrected:
                     self._metrics.corrections.labels(device=device).inc()
         return sum(changed)

@@ -66,6 +66,11 @@ class Intake:
         self._acknowledge = acknowledge
         self._metrics = metrics
         self._received = [metrics.messages_received.labels(input=one.topic) for one in settings.inputs]
+        self._received_bytes = [metrics.payload_bytes.labels(input=one.topic) for one in settings.inputs]
+        for one in settings.inputs:
+            deadline_s = settings.deadline_s if one.deadline_s is None else one.deadline_s
+            if deadline_s is not None:
+                metrics.deadline_s.labels(input=one.topic).set(deadline_s)
         self._dropped = metrics.drops.labels(reason="overload")
         self._held: deque[Arrival] = deque()
         self._held_bytes = 0
@@ -86,6 +91,7 @@ class Intake:
         self._received[index].inc()
         refusal = None
         size = len(delivery.payload)
+        self._received_bytes[index].inc(size)
         if size > self._limits.payload_bytes_max:
             refusal = MessageError("oversized", f"{size} bytes, {self._limits.payload_bytes_max} are allowed")
         self._put(Arrival(delivery, index, device, refusal), self._lanes.get(index, self._held))

@@ -18,6 +18,7 @@ from services.edge.records import Key
 from services.messages import LabelStatus, label_topic
 from services.metrics import EdgeMetrics
 from services.mqtt import MqttLink
+from services.traces import EdgeTraces
 
 __all__ = ["Outbox"]
 
@@ -32,13 +33,16 @@ class _Outgoing:
     payload: bytes
     key: Key | None  # of a final label; others have no row to mark
     status: LabelStatus
+    properties: tuple[tuple[str, str], ...]
 
 
 class Outbox:
     """Publishes labels without waiting; safe from any thread."""
 
-    def __init__(self, link: MqttLink, journal: Journal, metrics: EdgeMetrics, *, site: str) -> None:
-        self._link, self._journal, self._site = link, journal, site
+    def __init__(
+        self, link: MqttLink, journal: Journal, metrics: EdgeMetrics, traces: EdgeTraces, *, site: str
+    ) -> None:
+        self._link, self._journal, self._traces, self._site = link, journal, traces, site
         self._lock = threading.Lock()
         # A row that turns final and the look for final rows take turns: else one label might be published twice.
         self._order = threading.Lock()
@@ -78,14 +82,15 @@ class Outbox:
                     self._unsent.inc()
         self.pump()
 
-    def others(self, labels: Iterable[tuple[str, bytes]], status: LabelStatus = "provisional") -> None:
-        """Publish (device, label) without a row, provisionals and corrections; dropped where there is no room."""
+    def others(self, labels: Iterable[tuple[Key, bytes]], status: LabelStatus = "provisional") -> None:
+        """Publish labels without a row, provisionals and corrections; dropped where there is no room."""
         with self._lock:
-            for device, payload in labels:
+            for key, payload in labels:
                 if len(self._pending) >= _PENDING_MAX:
                     self._unsent.inc()
                     continue
-                self._pending.append(_Outgoing(self._topic(device), payload, None, status))
+                properties = self._traces.of_label(key)
+                self._pending.append(_Outgoing(self._topic(key[0]), payload, None, status, properties))
         self.pump()
 
     def finalise(self, labels: Sequence[tuple[Key, bytes]]) -> list[bool]:
@@ -100,7 +105,9 @@ class Outbox:
         with self._lock:
             while self._pending:
                 outgoing = self._pending[0]
-                if not self._link.publish(outgoing.topic, outgoing.payload, on_done=partial(self._answered, outgoing)):
+                answered = partial(self._answered, outgoing)
+                properties = outgoing.properties
+                if not self._link.publish(outgoing.topic, outgoing.payload, on_done=answered, properties=properties):
                     return
                 self._pending.popleft()
 
@@ -151,7 +158,8 @@ class Outbox:
         """With the lock held."""
         if key not in self._owed:
             self._owed.add(key)
-            self._pending.append(_Outgoing(self._topic(key[0]), payload, key, "final"))
+            properties = self._traces.of_label(key)
+            self._pending.append(_Outgoing(self._topic(key[0]), payload, key, "final", properties))
 
     def _answered(self, outgoing: _Outgoing, taken: bool) -> None:
         """In the link's thread."""

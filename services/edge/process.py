@@ -13,10 +13,12 @@ from hybrid_model import bundle as bundles
 from hybrid_model.runtime import EdgeEngine
 from services import logs
 from services.edge.errors import EdgeError
+from services.edge.explaining import Explainer
 from services.edge.spool import Spool
 from services.edge.worker import EdgeWorker
 from services.metrics import EdgeMetrics, MetricsServer
 from services.settings import Settings
+from services.traces import edge_traces
 
 __all__ = ["run"]
 
@@ -40,6 +42,7 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
         BundleError: the bundle is missing or damaged.
         EdgeError: spool, journal, inputs or kernel are not as they must be.
         MetricsFailed: the address for metrics is taken.
+        TracesFailed: traces are switched on, and OpenTelemetry is not installed.
         MqttError: the broker cannot be reached or refuses us.
         SystemExit: with status 1, where the worker failed later; the log says how.
     """
@@ -55,10 +58,25 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
     faulthandler.register(signal.SIGALRM, chain=True)
     metrics = EdgeMetrics()
     with Spool(settings.edge.spool, site=settings.site.name, worker=settings.edge.worker, adopt=adopt) as spool:
-        worker = EdgeWorker(settings, loaded.manifest, engine, spool, metrics, on_hang=_exit_at_once, alarm=True)
-        metrics.info.info({"worker": spool.worker, "bundle": loaded.manifest.name, "kernel": engine.kernel})
+        traces = edge_traces(settings.traces, site=settings.site.name, worker=spool.worker, spans=metrics.trace_spans)
+        worker = EdgeWorker(
+            settings, loaded.manifest, engine, spool, metrics, traces, on_hang=_exit_at_once, alarm=True
+        )
+        metrics.identify(
+            "edge",
+            spool.worker,
+            kernel=engine.kernel,
+            site=settings.site.name,
+            bundle=loaded.manifest.name,
+            network=loaded.manifest.network_id,
+        )
+        explainer = Explainer(engine, loaded.manifest, worker.kept_inputs, kernel=engine.kernel)
         server = MetricsServer(
-            settings.metrics, metrics.registry, ready=lambda: worker.impediments, healthy=lambda: worker.healthy
+            settings.metrics,
+            metrics.registry,
+            ready=lambda: worker.impediments,
+            healthy=lambda: worker.healthy,
+            routes={"/explain": explainer.explain, "/inputs": explainer.inputs},
         )
         with server:
             worker.start()
@@ -67,6 +85,7 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
                     stop.wait(_WATCH_S)
             finally:
                 worker.stop()
+                traces.stop()
             if worker.wait(0):
                 raise SystemExit(1)
 

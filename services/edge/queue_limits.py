@@ -46,15 +46,18 @@ class QueueWatch:
     @property
     def is_full(self) -> bool:
         """Whether nothing more may be added: a limit is reached, or Redis itself refused."""
+        return self.fill >= 1.0
+
+    @property
+    def fill(self) -> float:
+        """How near the nearest limit is: 0 (empty) to 1 (reached, or Redis itself refused) and more."""
         now = time.monotonic()
+        if now < self._refused_until:
+            return 1.0
         limits = self._limits
         aged_s = self._age_s + now - self._seen_at if self._age_s else 0.0
-        return (
-            now < self._refused_until
-            or self._length >= limits.length_max
-            or self._bytes >= limits.bytes_max
-            or (limits.age_max_s is not None and aged_s >= limits.age_max_s)
-        )
+        age = 0.0 if limits.age_max_s is None else aged_s / limits.age_max_s
+        return max(self._length / limits.length_max, self._bytes / limits.bytes_max, age)
 
     def see(self, state: QueueState) -> None:
         """The stream is like this now."""

@@ -33,13 +33,14 @@ _TOPIC_CHARS: Final = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A whole sample that may be new: `array` (H, W, C); `captured_at` epoch seconds."""
+    """A whole sample that may be new: `array` (H, W, C); `captured_at` epoch seconds; its envelope's trace."""
 
     key: Key
     payload_hash: bytes
     array: npt.NDArray[Any]
     captured_at: float
     arrival: Arrival
+    traceparent: str | None = None
 
 
 class Reading:
@@ -133,7 +134,8 @@ class Reading:
         delivery = arrival.delivery
         decoded = self._decoders[arrival.input_index].sample(delivery.payload, delivery.received_at)
         key = (arrival.device, decoded.id)
-        return Candidate(key, _hash(delivery.payload), decoded.array, decoded.captured_at, arrival)
+        content = delivery.payload if decoded.content is None else decoded.content
+        return Candidate(key, _hash(content), decoded.array, decoded.captured_at, arrival, decoded.traceparent)
 
     def _windows(self, arrival: Arrival) -> list[Candidate]:
         delivery, device = arrival.delivery, arrival.device

@@ -160,6 +160,6 @@ class ReplyReader:
             final = Label.decode(row.label)
             network = self._finals.network(final.bundle.rpartition("@")[2])
             if network is not None and final.exit != "cloud" and reply.class_index < len(network.classes):
-                corrections.append((reply.device, correction(final, reply, network).encode()))
+                corrections.append(((reply.device, reply.id), correction(final, reply, network).encode()))
         if corrections:
             self._outbox.others(corrections, "correction")

@@ -15,8 +15,11 @@ import numpy.typing as npt
 
 from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult
+from services.edge.audit import Audits, Chosen
 from services.edge.bounds import Bounds
-from services.edge.errors import EdgeError
+from services.edge.control import ExitControl
+from services.edge.drift import DriftGauges
+from services.edge.inputs import KeptInputs
 from services.edge.intake import Arrival
 from services.edge.journal import Journal
 from services.edge.labels import LabelMaker
@@ -26,9 +29,10 @@ from services.edge.records import Batch, Key, NewRow
 from services.edge.tally import Tally
 from services.edge.uplink import Uplink
 from services.messages import Escalation, MessageError
-from services.metrics import DeviceNames, EdgeMetrics
+from services.metrics import DeviceNames, EdgeMetrics, observe
 from services.mqtt import Delivery
 from services.settings import Settings
+from services.traces import EdgeSpans, EdgeTraces
 
 __all__ = ["Decided", "Engine", "Router"]
 
@@ -51,16 +55,18 @@ class Decided:
     """What a micro-batch leads to, before anyone hears of it.
 
     `finals` and `again`: labels to publish, of new samples and of some done before; `provisionals`, `escalations` and
-    `deadlines` (seconds) are of new hard samples.
+    `deadlines` (seconds) are of new hard samples; `audits` are some of the confident ones.
     """
 
     arrivals: Sequence[Arrival]
+    spans: EdgeSpans
     batch: Batch = field(default_factory=Batch)
     finals: list[tuple[Key, bytes]] = field(default_factory=list)
     again: list[tuple[Key, bytes]] = field(default_factory=list)
     provisionals: list[tuple[Key, bytes]] = field(default_factory=list)
     escalations: list[Escalation] = field(default_factory=list)
     deadlines: list[tuple[Key, float]] = field(default_factory=list)
+    audits: list[Chosen] = field(default_factory=list)
 
 
 class Router:
@@ -73,33 +79,32 @@ class Router:
         self,
         settings: Settings,
         manifest: Manifest,
-        engine: Engine,
+        exits: ExitControl,
         journal: Journal,
         bounds: Bounds,
         outbox: Outbox,
         uplink: Uplink,
         metrics: EdgeMetrics,
         devices: DeviceNames,
+        audits: Audits,
+        drift: DriftGauges,
         *,
         worker: str,
+        kept: KeptInputs,
+        traces: EdgeTraces,
         acknowledge: Callable[[Sequence[Delivery]], None],
         on_deadlines: Callable[[Sequence[tuple[Key, float]]], None],
     ) -> None:
-        self._settings, self._manifest, self._engine = settings, manifest, engine
+        self._settings, self._manifest, self._exits = settings, manifest, exits
         self._journal, self._bounds, self._outbox, self._uplink = journal, bounds, outbox, uplink
-        self._metrics, self._devices = metrics, devices
+        self._metrics, self._devices, self._audits, self._drift = metrics, devices, audits, drift
         self._worker, self._acknowledge, self._on_deadlines = worker, acknowledge, on_deadlines
+        self._kept, self._traces = kept, traces
         self._labels = LabelMaker(manifest)
-        self._thresholds = settings.edge.thresholds
-        if self._thresholds is not None and len(self._thresholds) != len(manifest.exits):
-            raise EdgeError(f"edge.thresholds: {manifest.name} has {len(manifest.exits)} exits")
         self._reading = Reading(settings, manifest, journal, metrics, devices)
         self._tally = Tally(manifest, metrics, devices)
         self._latency_s = {path: metrics.label_latency_s.labels(path=path) for path in ("edge", "provisional")}
         self._step_s = {step: metrics.batch_s.labels(step=step) for step in ("decode", "infer", "commit")}
-        thresholds = self._thresholds or [one.threshold for one in manifest.exits]
-        for number, threshold in enumerate(thresholds):
-            metrics.exit_threshold.labels(exit=str(number)).set(threshold)
 
     @property
     def labels(self) -> LabelMaker:
@@ -109,9 +114,10 @@ class Router:
     def decide(self, arrivals: Sequence[Arrival]) -> Decided:
         """All that is computed of a micro-batch. `conclude` makes it true, before the next is decided."""
         begun = time.perf_counter()
-        decided = Decided(arrivals)
+        decided = Decided(arrivals, self._traces.batch())
         candidates = self._reading.candidates(arrivals, decided.batch)
         fresh = self._recognise(candidates, decided)
+        decided.spans.decoded(fresh)
         self._step_s["decode"].observe(time.perf_counter() - begun)
         self._decide(fresh, decided)
         self._reading.write(decided.batch)
@@ -130,6 +136,7 @@ class Router:
         except BaseException:
             self._outbox.give_back(batch.done)
             raise
+        decided.spans.committed()
         self._outbox.forget(batch.done)
         self._reading.keep()
         self._acknowledge([arrival.delivery for arrival in decided.arrivals])
@@ -142,6 +149,7 @@ class Router:
         self._uplink.forgo(shed)
         self._on_deadlines([one for one in decided.deadlines if one[0] not in shed])
         self._tally.seen(decided.arrivals)
+        self._audits.send(decided.audits)
 
     def _recognise(self, candidates: Sequence[Candidate], decided: Decided) -> list[Candidate]:
         """Those that are new. Labels that were published before are published again."""
@@ -167,14 +175,21 @@ class Router:
         if not fresh:
             return
         begun = time.perf_counter()
-        result = self._engine.infer(np.stack([one.array for one in fresh]), thresholds=self._thresholds)
+        result = self._exits.infer(np.stack([one.array for one in fresh]))
         self._step_s["infer"].observe(time.perf_counter() - begun)
+        self._kept.keep(fresh, result, self._exits.in_force)
+        decided.spans.inferred(fresh, result)
         for row, one in enumerate(fresh):
             if result.exit_index[row] >= 0:
                 self._final(one, result, row, decided)
             else:
                 self._escalate(one, result, row, decided)
-        self._tally.batch([one.key[0] for one in fresh], result)
+        left = [one.arrival.age_s() for one, index in zip(fresh, result.exit_index, strict=True) if index >= 0]
+        self._exits.answered(left)
+        devices = [one.key[0] for one in fresh]
+        self._tally.batch(devices, result)
+        self._drift.add(devices, result)
+        decided.audits = self._audits.choose(fresh, result)
 
     def _final(self, one: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
         label = self._labels.confident(
@@ -187,7 +202,7 @@ class Router:
         payload = label.encode()
         decided.batch.rows.append(self._row(one, payload, None, None))
         decided.finals.append((one.key, payload))
-        self._latency_s["edge"].observe(one.arrival.age_s())
+        observe(self._latency_s["edge"], one.arrival.age_s(), decided.spans.trace_id(one.key))
 
     def _escalate(self, one: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
         confidence = float(result.confidence[row])
@@ -214,6 +229,7 @@ class Router:
             ),
             features=features,
             captured_at=one.captured_at,
+            traceparent=decided.spans.traceparent(one.key),
         )
         decided.batch.rows.append(self._row(one, payload, escalation.encode(), confidence))
         decided.escalations.append(escalation)
@@ -222,12 +238,12 @@ class Router:
             decided.deadlines.append((one.key, deadline_s))
         if self._settings.edge.provisional:
             decided.provisionals.append((one.key, payload))
-            self._latency_s["provisional"].observe(one.arrival.age_s())
+            observe(self._latency_s["provisional"], one.arrival.age_s(), decided.spans.trace_id(one.key))
 
     def _publish_provisionals(self, labels: Sequence[tuple[Key, bytes]]) -> None:
         for key, _ in labels:
             self._metrics.provisionals.labels(device=self._devices(key[0])).inc()
-        self._outbox.others((key[0], payload) for key, payload in labels)
+        self._outbox.others(labels)
 
     def _row(self, one: Candidate, label: bytes, escalation: bytes | None, confidence: float | None) -> NewRow:
         return NewRow(

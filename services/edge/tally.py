@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from prometheus_client import Histogram
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
@@ -21,6 +22,7 @@ class Tally:
 
     def __init__(self, manifest: Manifest, metrics: EdgeMetrics, devices: DeviceNames) -> None:
         self._metrics, self._devices = metrics, devices
+        self._confidence = _ByDevice(metrics.confidence)
         self._stage_energy_j = energy.stage_energy_j(manifest.layers).edge
         self._twin_energy_j = energy.twin_energy_j(manifest.layers)
         exits = len(manifest.exits)
@@ -30,9 +32,12 @@ class Tally:
     def batch(self, devices: Sequence[str], result: EdgeResult) -> None:
         """New samples were computed; `devices`: of each sample."""
         self._metrics.batch_size.observe(len(devices))
-        for device, count in Counter(map(self._devices, devices)).items():
+        names = [self._devices(device) for device in devices]
+        for device, count in Counter(names).items():
             self._metrics.samples_received.labels(device=device).inc(count)
-        exits = zip(map(self._devices, devices), map(int, result.exit_index), strict=True)
+        for device, confidence in zip(names, result.confidence.tolist(), strict=True):
+            self._confidence[device].observe(confidence)
+        exits = zip(names, map(int, result.exit_index), strict=True)
         for (device, exit_index), count in Counter(exits).items():
             if exit_index >= 0:
                 self._metrics.exits.labels(device=device, exit=str(exit_index), reason="confident").inc(count)
@@ -43,5 +48,21 @@ class Tally:
 
     def seen(self, arrivals: Sequence[Arrival]) -> None:
         """These devices were heard of."""
-        for device, at in {one.device: one.delivery.received_at for one in arrivals if one.device}.items():
-            self._metrics.last_seen_time.labels(device=self._devices(device)).set(at)
+        latest: dict[str, float] = {}
+        for one in arrivals:
+            if one.device:
+                name = self._devices(one.device)
+                latest[name] = max(one.delivery.received_at, latest.get(name, 0.0))
+        for name, at in latest.items():
+            self._metrics.last_seen_time.labels(device=name).set(at)
+
+
+class _ByDevice(dict[str, Histogram]):
+    """A histogram's series by device, each looked up once: they are observed for every sample."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+
+    def __missing__(self, device: str) -> Histogram:
+        self[device] = self._histogram.labels(device=device)
+        return self[device]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from services.edge.audit_queue import AuditQueue
 from services.edge.errors import StorageFailed
 from services.edge.finals import Finals
 from services.edge.journal import Journal
@@ -27,6 +28,7 @@ from services.feature_stream import EdgeFeatures, StreamFull, StreamUnavailable
 from services.logs import Occasionally, get_logger
 from services.messages import Escalation
 from services.metrics import DeviceNames, EdgeMetrics
+from services.traces import EdgeTraces
 
 __all__ = ["Uplink"]
 
@@ -51,6 +53,8 @@ class Uplink:
         finals: Settles what the stream has no room for.
         metrics: Counts what is sent, and shows the queue.
         devices: Names of devices in metrics.
+        audits: What is sent when no hard sample waits.
+        traces: Records when what was sent.
         limits: What the stream may reach; beyond, fresh samples are shed, and none is sent again.
         resend_per_s: Samples that are sent again in a second.
     """
@@ -63,12 +67,14 @@ class Uplink:
         finals: Finals,
         metrics: EdgeMetrics,
         devices: DeviceNames,
+        audits: AuditQueue,
+        traces: EdgeTraces,
         *,
         limits: QueueLimits,
         resend_per_s: float,
     ) -> None:
         self._streams, self._journal, self._replies, self._finals = streams, journal, replies, finals
-        self._metrics, self._devices = metrics, devices
+        self._metrics, self._devices, self._audits, self._traces = metrics, devices, audits, traces
         self._queue = QueueWatch(limits)
         self._replay = Replay(streams, journal, replies, finals, per_s=resend_per_s)
         self._log, self._occasionally = get_logger("edge"), Occasionally()
@@ -88,6 +94,11 @@ class Uplink:
         """Whether Redis answered the last call."""
         return self._reachable
 
+    @property
+    def fill(self) -> float:
+        """How near the feature stream is to its limits, as last seen: 1 where fresh samples are shed."""
+        return self._queue.fill
+
     def start(self) -> None:
         """Begin: register, look up rows of earlier runs, send."""
         self._thread.start()
@@ -102,6 +113,7 @@ class Uplink:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._audits.drop("stopped")
 
     def expect(self, keys: Iterable[Key]) -> None:
         """These rows are about to be committed as waiting and offered: nobody needs to look for them."""
@@ -162,7 +174,7 @@ class Uplink:
             self._replay.begin()
         if not self._queue.is_full:
             self._send_again(self._replay.portion(passed_over=self._is_fresh, queued=self._queue.length))
-        if self._fresh:
+        if self._fresh or self._audits.send(self._streams.current, crowded=self._queue.is_full):
             self._wake.set()
 
     def _is_fresh(self, key: Key) -> bool:
@@ -196,6 +208,7 @@ class Uplink:
 
     def _send(self, features: EdgeFeatures, escalations: Sequence[Escalation], *, again: bool) -> bool:
         """False where Redis is full."""
+        since = time.time()
         try:
             added = features.escalate(escalations)
         except StreamFull as full:
@@ -204,6 +217,7 @@ class Uplink:
             if held_back is not None:
                 self._log.warning("redis_full", cause=str(full), held_back=held_back)
             return False
+        self._traces.escalated(escalations, since)
         for escalation, was_added in zip(escalations, added, strict=True):
             if was_added:
                 device = self._devices(escalation.device)
@@ -249,6 +263,7 @@ class Uplink:
         if self._reachable:
             self._reachable = False
             self._log.warning("redis_unreachable", cause=str(error))
+        self._audits.drop("redis_away")
         with self._lock:
             self._leave_to_the_journal(_QUEUE_AWAY_MAX)
             self._due = dict.fromkeys(self._due, 0.0)

@@ -12,13 +12,18 @@ from typing import Final
 
 from hybrid_model.bundle import Manifest
 from services.edge.attempts import Attempts, Run
+from services.edge.audit import Audits
+from services.edge.audit_queue import AuditQueue
 from services.edge.bounds import Bounds
 from services.edge.chores import Chores
 from services.edge.connection import Connection
+from services.edge.control import ExitControl
 from services.edge.deadlines import Deadlines
+from services.edge.drift import DriftGauges
 from services.edge.errors import EdgeError, StorageFailed
 from services.edge.finals import Finals
 from services.edge.in_hand import InHand
+from services.edge.inputs import KeptInputs
 from services.edge.journal import Journal
 from services.edge.labels import LabelMaker
 from services.edge.outbox import Outbox
@@ -35,6 +40,7 @@ from services.logs import get_logger
 from services.messages import Status
 from services.metrics import DeviceNames, EdgeMetrics
 from services.settings import EdgeSettings, Settings
+from services.traces import EdgeTraces
 
 __all__ = ["EdgeWorker"]
 
@@ -51,6 +57,7 @@ class EdgeWorker:
         engine: Its edge half.
         spool: The worker's folder, held.
         metrics: What is counted.
+        traces: Records what becomes of samples; stopped by whoever made it. Nothing is recorded if None.
         on_hang: Called in another thread when a batch outlasts `edge.batch_timeout_s`, or the worker's thread stands
             still for twice as long, as where a disk hangs; it ends the process.
         alarm: Let the kernel end the process too, where a batch hangs so that no other thread runs.
@@ -66,6 +73,7 @@ class EdgeWorker:
         engine: Engine,
         spool: Spool,
         metrics: EdgeMetrics,
+        traces: EdgeTraces | None = None,
         *,
         on_hang: Callable[[], None] = lambda: None,
         alarm: bool = False,
@@ -73,12 +81,16 @@ class EdgeWorker:
         self._settings, self._spool, self._metrics = settings, spool, metrics
         self._log = get_logger("edge")
         edge, site = settings.edge, settings.site.name
+        traces = traces or EdgeTraces()
         labels = LabelMaker(manifest)
         self._status = Status(state="online", worker=spool.worker, bundle=labels.bundle, kernel=engine.kernel)
         devices = DeviceNames(settings.metrics.devices_max)
-        self._connection = Connection(settings, spool, self._status, metrics)
+        self._exits = ExitControl(edge, manifest, engine, metrics)
+        self._connection = Connection(settings, spool, self._status, metrics, self._exits)
         self._link = self._connection.link
         self._storage = Storage(metrics)
+        #: The last inputs, to explain decisions by.
+        self.kept_inputs = KeptInputs(edge.inputs_kept, edge.inputs_kept_bytes_max)
         with _failing_to_start(), contextlib.ExitStack() as opened:
             self._journal = opened.enter_context(
                 Journal(spool.journal_path, power_safe=edge.durability == "power", bytes_max=edge.journal_bytes_max)
@@ -88,8 +100,8 @@ class EdgeWorker:
             self._attempts = Attempts(
                 self._journal.attempted, self._in_hand, metrics, max_deliveries=edge.max_deliveries
             )
-            self._outbox = Outbox(self._link, self._journal, metrics, site=site)
-            self._finals = Finals(self._journal, self._outbox, metrics, devices)
+            self._outbox = Outbox(self._link, self._journal, metrics, traces, site=site)
+            self._finals = Finals(self._journal, self._outbox, metrics, devices, self._exits, traces)
             self._bounds = Bounds(
                 self._journal,
                 self._finals,
@@ -115,6 +127,11 @@ class EdgeWorker:
                 metrics,
                 corrections=edge.correction,
             )
+            audit_queue = AuditQueue(edge.audit.queue_length_max, metrics)
+            audits = Audits(
+                edge.audit.share, manifest, engine, audit_queue, metrics, devices, site=site, worker=spool.worker
+            )
+            drift = DriftGauges(manifest, metrics, devices)
             self._uplink = Uplink(
                 self._streams,
                 self._journal,
@@ -122,6 +139,8 @@ class EdgeWorker:
                 self._finals,
                 metrics,
                 devices,
+                audit_queue,
+                traces,
                 limits=QueueLimits.of(edge),
                 resend_per_s=edge.resend_per_s,
             )
@@ -129,14 +148,18 @@ class EdgeWorker:
             self._router = Router(
                 settings,
                 manifest,
-                engine,
+                self._exits,
                 self._journal,
                 self._bounds,
                 self._outbox,
                 self._uplink,
                 metrics,
                 devices,
+                audits,
+                drift,
                 worker=spool.worker,
+                kept=self.kept_inputs,
+                traces=traces,
                 acknowledge=self._link.acknowledge,
                 on_deadlines=self._deadlines.add,
             )
@@ -149,9 +172,10 @@ class EdgeWorker:
             self._finals,
             self._outbox,
             self._uplink,
-            self._connection.intake,
-            self._link,
+            self._connection,
+            self._exits,
             metrics,
+            drift,
             dedupe_window_s=edge.dedupe_window_s,
         )
         self._on_hang = on_hang

@@ -111,6 +111,16 @@ class CloudFeatures:
             entries = self._link.read_group(keys, GROUP, self.consumer, count=count, block_ms=block_ms)
         return [self._delivery(entry) for entry in entries]
 
+    def take_audits(self, stream: Stream, count: int) -> list[Delivery]:
+        """Take the oldest audits out of a stream, at most once: what is lost on the way is lost."""
+        [taken] = self._link.scripts([ScriptCall("take_audits", (stream.audit,), (count,))])
+        return [Delivery(stream, entry_id.decode(), message or None) for entry_id, message in taken]
+
+    def audits(self, network_id: str) -> int:
+        """How many audits of a network wait in its served streams; none where this user may not ask."""
+        streams = [stream for stream in self.streams if stream.network_id == network_id]
+        return sum(length or 0 for length in self._link.optional([("XLEN", stream.audit) for stream in streams]))
+
     def claim(self, stream: Stream) -> Delivery | None:
         """Lease one entry whose lease has lapsed, just before it runs alone; the start of that run is counted.
 
@@ -289,7 +299,7 @@ class CloudFeatures:
         self._link.scripts([ScriptCall("create_group", (stream.features,), (GROUP,)) for stream in streams])
 
     def _is_empty(self, stream: Stream, *, remove: bool) -> bool:
-        keys = (stream.features, stream.dead, stream.notes, stream.runs, stream.dead_sizes, stream.unread)
+        keys = (stream.features, stream.dead, stream.notes, stream.runs, stream.dead_sizes, stream.unread, stream.audit)
         [empty] = self._link.scripts([ScriptCall("let_go", keys, ("remove" if remove else "try",))])
         return bool(empty)
 

@@ -104,6 +104,21 @@ class EdgeFeatures:
             added += [reply == 1 for reply in self._link.scripts(calls)]
         return added
 
+    def audit(self, audits: Sequence[Escalation], *, length_max: int) -> list[bool]:
+        """Send confident samples up to be checked: False where the audit stream holds so many already.
+
+        Nobody is told what became of them, and they are not to be sent again. Raises StreamFull as `escalate` does.
+        """
+        calls = [
+            ScriptCall(
+                "audit",
+                (self._stream_of(one.device).audit,),
+                (self._sealed(one).encode(), length_max, self._kept_ms),
+            )
+            for one in audits
+        ]
+        return [reply == 1 for reply in self._link.scripts(calls)]
+
     def entry_exists(self, device: str, sample_id: str) -> bool:
         """Whether the sample's escalation stands in the stream, unanswered."""
         return self.entries_exist([(device, sample_id)])[0]
@@ -157,9 +172,11 @@ class EdgeFeatures:
 
     def _escalate_call(self, escalation: Escalation) -> ScriptCall:
         stream = self._stream_of(escalation.device)
-        sent = escalation if self._keys is None else self._keys.encrypt(escalation)
-        arguments = (note(escalation.device, escalation.id), sent.encode())
+        arguments = (note(escalation.device, escalation.id), self._sealed(escalation).encode())
         return ScriptCall("escalate", (stream.features, stream.notes), arguments)
+
+    def _sealed(self, escalation: Escalation) -> Escalation:
+        return escalation if self._keys is None else self._keys.encrypt(escalation)
 
     def _reply_entry(self, entry: Entry) -> ReplyEntry:
         reply: Reply | MessageError

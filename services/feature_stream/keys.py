@@ -49,6 +49,11 @@ class Stream:
         return self._key("dead_sizes")
 
     @property
+    def audit(self) -> str:
+        """Stream of audits."""
+        return self._key("audit")
+
+    @property
     def unread(self) -> str:
         """Set: ids of the entries whose address nobody could read."""
         return self._key("unread")

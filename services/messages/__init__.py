@@ -5,7 +5,7 @@ read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageErr
 """
 
 from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
-from services.messages.labels import Budget, Control, Label, LabelReason, LabelStatus, Status
+from services.messages.labels import BUDGETS, Budget, Control, Label, LabelReason, LabelStatus, Status
 from services.messages.names import (
     control_topic,
     device_of_level,
@@ -16,10 +16,14 @@ from services.messages.names import (
     status_topic,
     window_id,
 )
-from services.messages.samples import Escalation, EscalationHead, Reply, Sample, decode_head
+from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head
+from services.messages.traceparent import TRACEPARENT, traceparent
 
 __all__ = [
+    "BUDGETS",
     "SCHEMA_VERSION",
+    "TRACEPARENT",
+    "Audit",
     "Budget",
     "Control",
     "Escalation",
@@ -40,5 +44,6 @@ __all__ = [
     "parse_json",
     "sample_id",
     "status_topic",
+    "traceparent",
     "window_id",
 ]

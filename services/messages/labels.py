@@ -30,7 +30,8 @@ WorkerState = Literal["online", "stopped", "offline"]
 _STATUSES: Final = frozenset(("provisional", "final", "correction"))
 _REASONS: Final = frozenset(("confident", "escalated", "deadline", "offline", "shed", "failed"))
 _STATES: Final = frozenset(("online", "stopped", "offline"))
-_BUDGETS: Final = frozenset(
+#: What a budget may be of.
+BUDGETS: Final = frozenset(
     ("escalated_share", "escalations_per_s", "energy_j_per_sample", "bytes_per_day", "latency_p99_ms")
 )
 
@@ -158,10 +159,14 @@ class Control:
     point: int | None = None
     budget: Budget | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain data: `{mode, point, budget: {name, value}}`."""
+        budget = None if self.budget is None else {"name": self.budget.name, "value": self.budget.value}
+        return {"mode": self.mode, "point": self.point, "budget": budget}
+
     def encode(self) -> bytes:
         """The JSON object `{mode, point, budget: {name, value}}`."""
-        budget = None if self.budget is None else {"name": self.budget.name, "value": self.budget.value}
-        return encode_json({"mode": self.mode, "point": self.point, "budget": budget})
+        return encode_json(self.to_json())
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
@@ -173,7 +178,7 @@ class Control:
         budget = need(fields, "budget")
         if not isinstance(budget, dict):
             raise bad("budget", budget)
-        name, value = one_of(budget, "name", _BUDGETS), number(budget, "value")
+        name, value = one_of(budget, "name", BUDGETS), number(budget, "value")
         if value < 0:
             raise bad("value", value)
         return cls(mode="budget", budget=Budget(name, value))

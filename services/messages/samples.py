@@ -19,11 +19,14 @@ from services.messages.fields import (
     share,
     unpack,
 )
+from services.messages.traceparent import TRACEPARENT, traceparent
 
 DIMENSIONS_MAX: Final = 4
 EXITS_MAX: Final = 64
 ESCALATION_BYTES_MAX: Final = 1 << 20
 REPLY_BYTES_MAX: Final = 1 << 16
+#: An audit stands for 1 / share samples: a lie must not outweigh everything.
+AUDIT_SHARE_MIN: Final = 1e-6
 
 SampleKind = Literal["image", "array"]
 
@@ -34,7 +37,7 @@ class Sample:
 
     `kind` "image": `data` is a JPEG, PNG or WebP file, `shape` and `dtype` say what it decodes to, or are none.
     `kind` "array": `data` is the row-major little-endian array of `shape` and `dtype` ("uint8" or "float32").
-    `captured_at` is epoch seconds, UTC.
+    `captured_at` is epoch seconds, UTC. `traceparent`: the publisher's trace, where there is one and no MQTT 5.
     """
 
     id: str
@@ -43,9 +46,11 @@ class Sample:
     shape: tuple[int, ...] | None
     dtype: str | None
     data: bytes
+    traceparent: str | None = None
 
     def encode(self) -> bytes:
-        """The msgpack map `{v, id, captured_at, kind, shape, dtype, data}`."""
+        """The msgpack map `{v, id, captured_at, kind, shape, dtype, data}`, and any `traceparent`."""
+        traced = {} if self.traceparent is None else {TRACEPARENT: self.traceparent}
         return pack(
             {
                 "v": SCHEMA_VERSION,
@@ -55,6 +60,7 @@ class Sample:
                 "shape": None if self.shape is None else list(self.shape),
                 "dtype": self.dtype,
                 "data": self.data,
+                **traced,
             }
         )
 
@@ -75,7 +81,16 @@ class Sample:
             shape=None if shape is None else _shape(shape),
             dtype=dtype,
             data=binary(fields, "data"),
+            traceparent=traceparent(fields.get(TRACEPARENT)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What makes an escalation an audit: the sample left at `exit`, and a `share` of those that do is audited."""
+
+    exit: int
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +98,8 @@ class Escalation:
     """A hard sample on its way up: packed features, and what every computed exit thought of it.
 
     `b` is the network id; `attempt` counts from 1; `exits` holds (class index, score) by exit; `captured_at` is epoch
-    seconds. `key` is the id of the key under which the features are encrypted; none where they are plain.
+    seconds. `key` is the id of the key under which the features are encrypted; none where they are plain. With `audit`
+    it is a confident sample, to be checked and not answered. `traceparent`: where its trace goes on, if there is one.
     """
 
     id: str
@@ -96,10 +112,17 @@ class Escalation:
     features: bytes
     captured_at: float
     key: str | None = None
+    audit: Audit | None = None
+    traceparent: str | None = None
 
     def encode(self) -> bytes:
-        """The msgpack map `{v, id, site, worker, device, b, attempt, exits, features, captured_at}` and any `key`."""
+        """The msgpack map `{v, id, site, worker, device, b, attempt, exits, features, captured_at}`.
+
+        Any `key`, any `audit: {exit, share}` and any `traceparent` follow.
+        """
         encrypted = {} if self.key is None else {"key": self.key}
+        audited = {} if self.audit is None else {"audit": {"exit": self.audit.exit, "share": self.audit.share}}
+        traced = {} if self.traceparent is None else {TRACEPARENT: self.traceparent}
         return pack(
             {
                 "v": SCHEMA_VERSION,
@@ -113,6 +136,8 @@ class Escalation:
                 "features": self.features,
                 "captured_at": self.captured_at,
                 **encrypted,
+                **audited,
+                **traced,
             }
         )
 
@@ -131,6 +156,8 @@ class Escalation:
             features=binary(fields, "features"),
             captured_at=seconds(fields, "captured_at"),
             key=None if fields.get("key") is None else name(fields, "key"),
+            audit=_audit(fields.get("audit")),
+            traceparent=traceparent(fields.get(TRACEPARENT)),
         )
 
 
@@ -214,6 +241,17 @@ def _shape(value: Any) -> tuple[int, ...]:
     if any(type(n) is not int or not 0 < n < 2**31 for n in value):
         raise bad("shape", value)
     return tuple(value)
+
+
+def _audit(value: Any) -> Audit | None:
+    if value is None:
+        return None
+    if type(value) is not dict:
+        raise bad("audit", value)
+    found, chance = integer(value, "exit", least=0), number(value, "share")
+    if found >= EXITS_MAX or not AUDIT_SHARE_MIN <= chance <= 1:
+        raise bad("audit", value)
+    return Audit(found, chance)
 
 
 def _exits(value: Any) -> tuple[tuple[int, float], ...]:

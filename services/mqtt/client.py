@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Any
 
 from paho.mqtt.client import Client
@@ -17,7 +18,7 @@ from services.secret_files import read_secret
 from services.settings import MqttSettings
 from services.tls import make_context
 
-__all__ = ["FIVE", "THREE", "BufferedSocket", "last_error", "make_client"]
+__all__ = ["FIVE", "THREE", "BufferedSocket", "last_error", "make_client", "user_properties"]
 
 _BUFFER_BYTES = 1 << 16
 FIVE = MQTTProtocolVersion.MQTTv5
@@ -59,6 +60,15 @@ def make_client(
     else:
         client.connect_async(settings.host, settings.port, settings.keepalive_s)
     return client
+
+
+def user_properties(pairs: Sequence[tuple[str, str]]) -> Properties | None:
+    """User properties of a publish of MQTT 5; none where there are none."""
+    if not pairs:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = list(pairs)
+    return properties
 
 
 class _BufferedClient(Client):

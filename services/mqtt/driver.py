@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from services.logs import get_logger
 from services.mqtt import refusals
-from services.mqtt.client import FIVE, THREE, BufferedSocket, last_error, make_client
+from services.mqtt.client import FIVE, THREE, BufferedSocket, last_error, make_client, user_properties
 from services.mqtt.messages import Delivery, Filter, Message
 from services.mqtt.publishes import Publish, PublishQueue
 from services.mqtt.waiting import READ, WRITE, Waiter
@@ -50,7 +50,7 @@ class Session:
     on_open: Callable[[bool], None] | None
     on_close: Callable[[], None] | None
     may_read: Callable[[], bool] | None
-    birth: Message | None
+    birth: Message | Callable[[], Message] | None
     will: Message | None
     persistent: bool
 
@@ -215,7 +215,8 @@ class Driver:
         while self._publishes and len(self._sent) < self._window:
             publish = self._publishes.take()
             message = publish.message
-            info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+            properties = user_properties(message.properties) if self._protocols[0] == FIVE else None
+            info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
             if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._publishes.put_back([publish])  # its packet id is taken: another turn, another id
                 return
@@ -282,8 +283,9 @@ class Driver:
             self._opened()
 
     def _opened(self) -> None:
-        if self._session.birth is not None:
-            self._publishes.push_in(Publish(self._session.birth))
+        birth = self._session.birth
+        if birth is not None:
+            self._publishes.push_in(Publish(birth if isinstance(birth, Message) else birth()))
         self._log.info("mqtt_connected", protocol=self.protocol, session_present=self._session_present)
         self.usable.set()
         self.decided.set()
@@ -353,6 +355,7 @@ class Driver:
             generation,
             time.time(),
             message.mid,
+            properties=message.properties,
         )
         if message.qos:
             self._unacknowledged[message.mid] = delivery
@@ -372,8 +375,12 @@ class Driver:
 
     def _subscriptions(self) -> list[Any]:
         if self._protocols[0] == FIVE:
-            once = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
-            return [(f.topic, SubscribeOptions(qos=f.qos, retainHandling=once)) for f in self._session.filters]
+            when = {
+                "new": SubscribeOptions.RETAIN_SEND_IF_NEW_SUB,
+                "always": SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE,
+            }
+            filters = self._session.filters
+            return [(f.topic, SubscribeOptions(qos=f.qos, retainHandling=when[f.retained])) for f in filters]
         return [(f.topic, f.qos) for f in self._session.filters]
 
     def _make_client(self) -> Client:

@@ -30,7 +30,7 @@ class MqttLink:
         on_close: Called when a connection is lost, in the link's thread.
         may_read: Asked before each read; while false the broker's messages stay in the socket. Call `wake` when it
             turns true.
-        birth: Published after each subscription.
+        birth: Published after each subscription; where it changes, what makes it, called in the link's thread.
         will: Published by the broker when we vanish.
         persistent: Keep the session at the broker while we are away, and at the next start.
 
@@ -49,7 +49,7 @@ class MqttLink:
         on_open: Callable[[bool], None] | None = None,
         on_close: Callable[[], None] | None = None,
         may_read: Callable[[], bool] | None = None,
-        birth: Message | None = None,
+        birth: Message | Callable[[], Message] | None = None,
         will: Message | None = None,
         persistent: bool = True,
     ) -> None:
@@ -121,14 +121,17 @@ class MqttLink:
         retain: bool = False,
         timeout_s: float = 0.0,
         on_done: Callable[[bool], None] | None = None,
+        properties: tuple[tuple[str, str], ...] = (),
     ) -> bool:
         """Queue a message. False, and nothing is queued, if `inflight_max` stay owed for `timeout_s`.
 
         What is queued is sent now or at the next connection, and again after a loss. `on_done` is called once, in the
         link's thread: True when the broker acknowledged (QoS 0: when it was written), False when it refused or when a
-        QoS 0 message went down with its connection. It must not block. Raises ValueError for a topic with wildcards.
+        QoS 0 message went down with its connection. It must not block. `properties`: user properties, which MQTT 5
+        alone carries. Raises ValueError for a topic with wildcards.
         """
-        queued = self._publishes.add(Publish(Message(topic, payload, qos, retain), on_done), timeout_s)
+        message = Message(topic, payload, qos, retain, properties)
+        queued = self._publishes.add(Publish(message, on_done), timeout_s)
         if queued:
             self._driver.wake()
         return queued

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 __all__ = ["Delivery", "Filter", "Message", "MqttError"]
 
@@ -13,20 +14,29 @@ class MqttError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A topic filter to subscribe to."""
+    """A topic filter to subscribe to.
+
+    `retained`: the broker sends what it retains when the filter is `new` to the session, or at each connection
+    (`always`; with MQTT 3.1.1 so it does with every filter).
+    """
 
     topic: str
     qos: int = 1
+    retained: Literal["new", "always"] = "new"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something to publish. Raises ValueError for a topic that nobody may publish to."""
+    """Something to publish. Raises ValueError for a topic that nobody may publish to.
+
+    `properties`: user properties; MQTT 5 alone carries them.
+    """
 
     topic: str
     payload: bytes
     qos: int = 1
     retain: bool = False
+    properties: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.topic or any(sign in self.topic for sign in "+#\0") or len(self.topic) > 16_000:
@@ -49,3 +59,9 @@ class Delivery:
     received_at: float
     packet_id: int = field(default=0, repr=False)
     acknowledged: bool = field(default=False, repr=False)
+    properties: Any = field(default=None, repr=False)  # as paho has them: looked at only if anybody asks
+
+    def user_property(self, name: str) -> str | None:
+        """The first user property of this name; none with MQTT 3.1.1."""
+        pairs = getattr(self.properties, "UserProperty", None) or ()
+        return next((value for key, value in pairs if key == name), None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from services import messages
 from services.mqtt import MqttLink
 from services.sources.replay import Outgoing, Replayed
+from services.traces import PublisherTraces
 
 _LATE_MAX_S = 0.25
 _ROOM_POLL_S = 0.2
@@ -40,6 +41,7 @@ class Sender:
         rate_hz: Samples per second, over all devices; as fast as the broker takes them if none.
         on_sent: Called with the samples that a message completes, before it is published.
         on_acknowledged: Called with them when the broker has acknowledged it, in the link's thread.
+        traces: Begins the traces of samples; stopped by whoever made it. None are begun if None.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class Sender:
         rate_hz: float | None = None,
         on_sent: Callable[[tuple[Replayed, ...]], None] = ignore,
         on_acknowledged: Callable[[tuple[Replayed, ...]], None] = ignore,
+        traces: PublisherTraces | None = None,
     ) -> None:
         self.sent = Sent()
         self._link, self._site, self._rate_hz = link, site, rate_hz
         self._on_sent, self._on_acknowledged = on_sent, on_acknowledged
+        self._traces = traces or PublisherTraces()
         self._lock = threading.Lock()
 
     def send(self, replay: Iterable[Outgoing], *, stop: threading.Event | None = None) -> bool:
@@ -79,8 +83,11 @@ class Sender:
             self.sent.samples += len(outgoing.completes)
             self.sent.payload_bytes += len(outgoing.payload)
         self._on_sent(outgoing.completes)
+        span = self._traces.publishing(outgoing.device, outgoing.completes)
+        payload = span.payload(outgoing.payload, protocol=self._link.protocol)
 
         def done(taken: bool) -> None:
+            span.end(taken)
             with self._lock:
                 if taken:
                     self.sent.messages_acknowledged += 1
@@ -91,6 +98,8 @@ class Sender:
                 self._on_acknowledged(outgoing.completes)
 
         while not stop.is_set():
-            if self._link.publish(topic, outgoing.payload, qos=1, timeout_s=_ROOM_POLL_S, on_done=done):
+            if self._link.publish(
+                topic, payload, qos=1, timeout_s=_ROOM_POLL_S, on_done=done, properties=span.properties
+            ):
                 return True
         return False

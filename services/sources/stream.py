@@ -19,6 +19,7 @@ from services.sources.errors import SourceError
 from services.sources.pictures import encoding_of
 from services.sources.replay import Outgoing, Replay, Replayed
 from services.sources.sender import Sender
+from services.traces import publisher_traces
 
 _FLUSH_TIMEOUT_S = 30.0
 
@@ -42,9 +43,11 @@ class StreamOptions:
 def run_stream(options: StreamOptions, settings: Settings, *, console: Console) -> dict[str, Any]:
     """Send all, wait for the acknowledgements and return what became of the samples.
 
-    Ctrl-C ends the stream early; what is then unacknowledged stays so. Raises DataError, SourceError or MqttError.
+    Ctrl-C ends the stream early; what is then unacknowledged stays so. Raises DataError, SourceError, MqttError or
+    TracesFailed.
     """
     rounds = _Rounds(options)
+    traces = publisher_traces(settings.traces, site=settings.site.name)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     client_id = f"dewpoint-stream-{os.getpid()}"
     with (
@@ -56,12 +59,14 @@ def run_stream(options: StreamOptions, settings: Settings, *, console: Console) 
         def advance(samples: tuple[Replayed, ...]) -> None:
             bar.advance(task, len(samples))
 
-        sender = Sender(link, site=settings.site.name, rate_hz=options.rate_hz, on_acknowledged=advance)
+        site = settings.site.name
+        sender = Sender(link, site=site, rate_hz=options.rate_hz, on_acknowledged=advance, traces=traces)
         try:
             sender.send(rounds)
         except KeyboardInterrupt:
             console.print("interrupted; waiting for what is under way")
         link.flush(timeout_s=_FLUSH_TIMEOUT_S)
+        traces.stop()
     return {"dataset": options.dataset, **asdict(sender.sent)}
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
+from opentelemetry.trace import get_current_span
 
 from hybrid_model import bundle, cut
 from hybrid_model.bundle import BundleError, Manifest
@@ -27,6 +28,7 @@ from services.feature_keys import FeatureKeys, KeyUnknown
 from services.feature_stream import dead
 from services.feature_stream.dead import LetterId
 from services.messages import (
+    Audit,
     Budget,
     Control,
     Escalation,
@@ -38,9 +40,11 @@ from services.messages import (
     decode_head,
     device_of_level,
     level_of_device,
+    traceparent,
 )
 from services.settings import InputSettings, LimitSettings, SettingsError
 from services.sources import pictures
+from services.traces.links import context_of, sampled, traceparent_of
 from tests.hybrid_model import small_bundle
 
 M = TypeVar("M", Sample, Escalation, Reply, Label, Status, Control)
@@ -128,6 +132,16 @@ def message(kind: type[M]) -> Callable[[bytes], None]:
     return decode
 
 
+def trace_parent(payload: bytes) -> None:
+    """A user property that anybody may set: refused, or a span can go on from it."""
+    told = traceparent(payload.decode(errors="replace"))
+    if told is None:
+        raise MessageError("bad_field", "traceparent")
+    going_on = get_current_span(context_of(told))
+    assert traceparent_of(going_on)[3:53] == told[3:53]
+    assert sampled(traceparent_of(going_on)) == sampled(told)
+
+
 def escalation_head(payload: bytes) -> None:
     decode_head(payload)
 
@@ -210,6 +224,7 @@ def _sample_seeds() -> list[bytes]:
     found += [
         Sample("a-2", 1.5, "image", shape, "uint8", pictures.encode(picture, kind)) for kind in ("png", "jpeg", "webp")
     ]
+    found.append(replace(found[0], traceparent=PARENT))
     return [one.encode() for one in found]
 
 
@@ -244,8 +259,21 @@ def _topic_seeds() -> list[bytes]:
 ESCALATION = Escalation("s-1", "home", "edge-1", "cam", "0123456789ab", 1, ((3, 0.5), (4, 0.25)), b"\x01" * 32, 12.5)
 
 
+AUDIT = replace(ESCALATION, audit=Audit(exit=1, share=0.01))
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACED = replace(ESCALATION, traceparent=PARENT)
+
+
+def _escalation_seeds() -> list[bytes]:
+    return [one.encode() for one in (ESCALATION, AUDIT, TRACED)]
+
+
+def _parent_seeds() -> list[bytes]:
+    return [PARENT.encode(), PARENT[:-2].encode() + b"00"]
+
+
 def _encrypted_seeds() -> list[bytes]:
-    return [_keys().encrypt(ESCALATION).encode(), ESCALATION.encode()]
+    return [_keys().encrypt(ESCALATION).encode(), ESCALATION.encode(), _keys().encrypt(AUDIT).encode()]
 
 
 def _letter_seeds() -> list[bytes]:
@@ -329,7 +357,8 @@ TARGETS = [
     Target("payload_sensor", payload_sensor, (MessageError,), _sensor_seeds),
     Target("topic_level", topic_level, (MessageError,), _topic_seeds, share=0.5),
     Target("message_sample", message(Sample), (MessageError,), _sample_seeds),
-    Target("message_escalation", message(Escalation), (MessageError,), lambda: [ESCALATION.encode()]),
+    Target("message_escalation", message(Escalation), (MessageError,), _escalation_seeds),
+    Target("trace_parent", trace_parent, (MessageError,), _parent_seeds, share=0.5),
     Target("escalation_head", escalation_head, (MessageError,), lambda: [ESCALATION.encode()], share=0.5),
     Target("message_reply", message(Reply), (MessageError,), _reply_seeds),
     Target("message_label", message(Label), (MessageError,), _label_seeds),

@@ -98,13 +98,15 @@ def test_plain_text_to_another_machine_is_told(tmp_path):
         {
             "mqtt": {**away, "connect_timeout_s": 1, "password_file": "/none"},
             "redis": {**away, "timeout_s": 1},
-            "edge": {"spool": str(tmp_path / "spool")},
+            "edge": {"spool": str(tmp_path / "spool"), "inputs_kept": 10},
             "metrics": {"host": "0.0.0.0", "port": 9464},
+            "traces": {"enabled": True, "share": 0.25, "endpoint": "http://collector:4318"},
         },
     )
     assert findings["mqtt.tls"].detail == "broker.invalid:1 is spoken to in plain text; the password too"
     assert findings["redis.tls"].detail == "broker.invalid:1 is spoken to in plain text"
-    assert "whoever reaches it" in findings["metrics"].detail
+    assert "shows device names and the last inputs to whoever reaches it" in findings["metrics"].detail
+    assert findings["traces"].detail == "25% of the samples, to http://collector:4318"
 
 
 def test_a_key_file_without_a_key_is_wrong(tmp_path, secured):

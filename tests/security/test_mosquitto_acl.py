@@ -21,9 +21,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from services.mqtt import Filter, Message, MqttError, MqttLink
+from services import set_points
+from services.messages import Control, Status
+from services.mqtt import Delivery, Filter, Message, MqttError, MqttLink
 from services.servers import MosquittoBroker, free_port
-from services.settings import MqttSettings
+from services.settings import MqttSettings, Settings
 from tests.conftest import require_server
 from tests.deploy.conftest import DEPLOY
 from tests.security.certificates import HOST, Authority
@@ -32,7 +34,7 @@ from tests.security.servers import Door, Mosquitto, encrypted, password_file, tl
 WAIT_S = 20.0
 NOT_AUTHORIZED = 135
 DEVICES = ("camera-1", "camera-2", "edge-1")  # one of them has the name of a worker
-WORKERS = ("edge-1", "edge-2", "operator", "consumer", "gateway", "witness", "camera-3")
+WORKERS = ("edge-1", "edge-2", "operator", "console", "consumer", "gateway", "witness", "camera-3")
 WITNESS = "\nuser witness\ntopic readwrite #\n"
 
 
@@ -193,6 +195,7 @@ def is_passed_on(broker: Deployed, witness: Party, who: Who, topic: str, protoco
 CAMERA = Who("camera-1", "devices")
 NAMESAKE = Who("edge-1", "devices")
 EDGE, OPERATOR, CONSUMER, GATEWAY, UNLISTED = map(Who, ("edge-1", "operator", "consumer", "gateway", "camera-3"))
+CONSOLE = Who("console")
 
 
 @pytest.mark.parametrize(
@@ -202,6 +205,7 @@ EDGE, OPERATOR, CONSUMER, GATEWAY, UNLISTED = map(Who, ("edge-1", "operator", "c
         (EDGE, "label/camera-1"),
         (EDGE, "status/edge-1"),
         (OPERATOR, "control"),
+        (CONSOLE, "control"),
         (GATEWAY, "in/camera-7"),
     ],
     ids=str,
@@ -226,6 +230,8 @@ def test_what_is_theirs_to_say_is_passed_on(broker, witness, protocol, who, topi
         (EDGE, "site/control"),
         (OPERATOR, "site/label/camera-1"),
         (OPERATOR, "site/in/camera-1"),
+        (CONSOLE, "site/label/camera-1"),
+        (CONSOLE, "site/in/camera-1"),
         (CONSUMER, "site/label/camera-1"),
         (CONSUMER, "site/control"),
         (CONSUMER, "site/in/consumer"),
@@ -244,6 +250,8 @@ def test_what_is_not_reaches_nobody(broker, witness, protocol, who, topic):
         (EDGE, "dewpoint/site/in/+", "dewpoint/site/in/camera-1"),
         (EDGE, "dewpoint/site/control", "dewpoint/site/control"),
         (OPERATOR, "dewpoint/site/status/#", "dewpoint/site/status/edge-1"),
+        (CONSOLE, "dewpoint/site/in/+", "dewpoint/site/in/camera-1"),
+        (CONSOLE, "dewpoint/site/label/+", "dewpoint/site/label/camera-1"),
         (CONSUMER, "dewpoint/site/label/#", "dewpoint/site/label/camera-1"),
         (CONSUMER, "dewpoint/site/status/+", "dewpoint/site/status/edge-1"),
         (CAMERA, "dewpoint/site/label/camera-1", "dewpoint/site/label/camera-1"),
@@ -388,12 +396,39 @@ def test_a_certificates_common_name_may_stand_for_the_account(authority, tmp_pat
     assert told == [True, False]
 
 
+def test_an_operator_may_send_set_points_and_hear_the_workers_answer_and_a_worker_may_not(broker, tmp_path):
+    heard: list[bytes] = []
+    (tmp_path / "edge").mkdir()
+    answer = Status("online", "edge-1", "digits@d61f5070b921", "numpy", {"error": None, "set_points": 1}).encode()
+
+    def answers(delivery: Delivery) -> None:
+        heard.append(delivery.payload)
+        edge.publish("dewpoint/site/status/edge-1", answer, retain=True)
+
+    filters = [Filter("dewpoint/site/control", retained="always")]
+    online = Message("dewpoint/site/status/edge-1", answer.replace(b":1}", b":0}"), retain=True)
+    edge = link(broker, "edge-1", tmp_path / "edge", client_id="e", filters=filters, on_message=answers, birth=online)
+    with edge:
+        found = set_points.send(
+            Settings(mqtt=account(broker, "operator", tmp_path)), Control("fixed", 45), timeout_s=WAIT_S
+        )
+        assert [(one.worker, one.outcome) for one in found] == [("edge-1", "accepted")]
+        assert heard == [Control("fixed", 45).encode()]
+        with pytest.raises(MqttError, match=r"refuses dewpoint/site/control; may this account write there"):
+            set_points.send(Settings(mqtt=account(broker, "consumer", tmp_path)), None, timeout_s=WAIT_S)
+
+
 def link(broker: Deployed, user: str, folder: Path, *, secret: str | None = None, **more: Any) -> MqttLink:
     """Our own connection, under an account of the workers'."""
+    return MqttLink(account(broker, user, folder, secret=secret), **more)
+
+
+def account(broker: Deployed, user: str, folder: Path, *, secret: str | None = None) -> MqttSettings:
+    """How one of the workers' accounts connects."""
     path = folder / "password"
     path.write_text(secret or password(user))
     path.chmod(0o600)
-    settings = MqttSettings(
+    return MqttSettings(
         host=HOST,
         port=broker.workers_port,
         username=user,
@@ -401,7 +436,6 @@ def link(broker: Deployed, user: str, folder: Path, *, secret: str | None = None
         tls=_tls(broker),
         connect_timeout_s=WAIT_S,
     )
-    return MqttLink(settings, **more)
 
 
 def _tls(broker: Deployed) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import redis
 from services.feature_keys import FeatureKeys
 from services.feature_stream import Answer, CloudFeatures, EdgeFeatures, EntryState, Stream, StreamUnavailable
 from services.feature_stream.dead import DeadLetters, Replayed
-from services.messages import Escalation, Reply
+from services.messages import Audit, Escalation, Reply
 from services.servers import find_redis_server
 from tests.conftest import require_server
 from tests.security.redis_users import client, denials, filled, settings
@@ -71,12 +72,17 @@ BY_EDGE = [
     ("XADD", STREAM.dead, "*", "m", "x"),
     ("LPUSH", STREAM.dead_sizes, "0"),
     ("SADD", STREAM.unread, "1-0"),
+    ("XRANGE", STREAM.audit, "-", "+"),
+    ("XREAD", "STREAMS", STREAM.audit, "0"),
+    ("XDEL", STREAM.audit, "1-0"),
+    ("DEL", STREAM.audit),
     ("ZREM", "dewpoint:registry", STREAM.name),
     ("ZRANGE", "dewpoint:registry", "0", "-1"),
 ]
 BY_CLOUD = [
     ("XADD", STREAM.features, "*", "m", "forged"),
     ("XADD", STREAM.features, "MAXLEN", "0", "*", "m", "x"),
+    ("XADD", STREAM.audit, "*", "m", "forged"),
     ("XGROUP", "DESTROY", STREAM.features, "cloud"),
     ("XREAD", "STREAMS", OWN, "0"),
     ("XDEL", OWN, "1-0"),
@@ -88,8 +94,8 @@ BY_CLOUD = [
 BY_AUDIT = [
     ("XRANGE", STREAM.features, "-", "+"),
     ("XREAD", "STREAMS", OWN, "0"),
-    ("XDEL", f"dewpoint:{{{STREAM.name}}}:audit", "1-0"),
-    ("XADD", f"dewpoint:{{{STREAM.name}}}:audit", "*", "m", "x"),
+    ("XDEL", STREAM.audit, "1-0"),
+    ("XADD", STREAM.audit, "*", "m", "x"),
     ("XRANGE", STREAM.dead, "-", "+"),
 ]
 BY_OPERATOR = [
@@ -97,6 +103,8 @@ BY_OPERATOR = [
     ("XADD", OWN, "*", "m", "forged"),
     ("XREAD", "STREAMS", OWN, "0"),
     ("DEL", STREAM.dead),
+    ("XRANGE", STREAM.audit, "-", "+"),
+    ("XADD", STREAM.audit, "*", "m", "forged"),
     ("ZADD", "dewpoint:registry", "1", "forged.0"),
 ]
 REFUSED_IN_7 = [
@@ -240,6 +248,13 @@ def test_a_whole_cycle_runs_under_the_users_and_nothing_is_refused(server, edge,
     cloud.answer([answer(one) for one in again])
     edge.delete_replies(edge.read_replies())
 
+    audits = [replace(escalation(name), audit=Audit(0, 0.5)) for name in ("a", "b")]
+    assert edge.audit(audits, length_max=9) == [True, True]
+    with client(server, "audit") as auditor:
+        assert auditor.xlen(STREAM.audit) == 2
+    assert cloud.audits(B) == 2
+    assert len(cloud.take_audits(STREAM, 8)) == 2
+
     cloud.retire(silent_s=3600, leave=True)
     cloud.sweep_notes()
     cloud.forget_silent()
@@ -248,10 +263,13 @@ def test_a_whole_cycle_runs_under_the_users_and_nothing_is_refused(server, edge,
 
 def test_streams_that_nobody_uses_any_more_are_let_go(server, edge, cloud):
     edge.register()
+    edge.audit([replace(escalation("a"), audit=Audit(0, 0.5))], length_max=9)
     cloud.serve(cloud.registered())
     with client(server, "admin") as admin:
         admin.zadd("dewpoint:registry", {STREAM.name: 1})
     assert cloud.forget_silent() == [STREAM]
+    with client(server, "audit") as auditor:
+        assert auditor.xlen(STREAM.audit) == 0
     assert denials(server) == []
 
 

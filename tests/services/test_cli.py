@@ -9,8 +9,20 @@ from typer.testing import CliRunner
 
 from services.cli import app
 
-OURS = ("train", "export", "calibrate", "evaluate", "explore", "inspect", "stream", "demo", "doctor")
-COMMANDS = (*OURS, "edge", "cloud", "dead")
+OURS = (
+    "train",
+    "export",
+    "calibrate",
+    "evaluate",
+    "explore",
+    "inspect",
+    "explain",
+    "control",
+    "stream",
+    "demo",
+    "doctor",
+)
+COMMANDS = (*OURS, "edge", "cloud", "console", "dead")
 
 
 def _run(*arguments):
@@ -34,7 +46,7 @@ def test_the_help_of_a_command_teaches_by_an_example(command):
     assert f"dewpoint {command} " in " ".join(ended.output.replace("\u2502", " ").split())
 
 
-@pytest.mark.parametrize("command", ["edge", "cloud"])
+@pytest.mark.parametrize("command", ["edge", "cloud", "console"])
 def test_the_help_of_a_worker_is_its_own(command):
     ended = _process(command, "--help")
     assert ended.returncode == 0, ended.stderr

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.feature_keys import OVERHEAD_BYTES, FeatureKeys, KeyUnknown
-from services.messages import Escalation, MessageError
+from services.messages import Audit, Escalation, MessageError
 from services.settings import CloudSettings, SettingsError
 
 names = st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1, max_size=20)
@@ -28,6 +28,7 @@ escalations = st.builds(
     exits=st.just(((1, 0.5),)),
     features=st.binary(max_size=200),
     captured_at=st.just(1e9),
+    audit=st.none() | st.builds(Audit, exit=st.integers(0, 63), share=st.floats(1e-6, 1)),
 )
 BOUND = ("id", "site", "worker", "device", "b")
 
@@ -67,6 +68,15 @@ def test_features_belong_to_one_sample_of_one_edge_and_network(keys, escalation,
     moved = replace(keys.encrypt(escalation), **{field: getattr(escalation, field) + other})
     with pytest.raises(MessageError, match="bad_encryption"):
         keys.decrypt(moved)
+
+
+@pytest.mark.parametrize("other", [None, Audit(1, 0.5), Audit(0, 0.25)])
+def test_an_audit_is_made_no_escalation_and_none_of_another_weight(keys, plain, other):
+    one = keys.encrypt(replace(plain, audit=Audit(0, 0.5)))
+    with pytest.raises(MessageError, match="bad_encryption"):
+        keys.decrypt(replace(one, audit=other))
+    with pytest.raises(MessageError, match="bad_encryption"):
+        keys.decrypt(replace(keys.encrypt(plain), audit=Audit(0, 0.5)))
 
 
 @given(left=names, right=names)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.messages import (
+    Audit,
     Budget,
     Control,
     Escalation,
@@ -58,6 +59,7 @@ escalations = st.builds(
     exits=st.lists(st.tuples(classes, numbers), max_size=5).map(tuple),
     features=st.binary(max_size=300),
     captured_at=times,
+    audit=st.none() | st.builds(Audit, exit=st.integers(0, 63), share=st.floats(1e-6, 1)),
 )
 answers = st.builds(
     Reply, device=names, id=names, attempt=attempts, class_index=classes, confidence=shares, error=st.none()
@@ -92,7 +94,7 @@ DECODERS: list[Callable[[bytes], Any]] = [
 FIELDS = (
     "v", "id", "site", "worker", "device", "b", "attempt", "exits", "features", "captured_at", "kind", "shape", "dtype",
     "data", "class", "confidence", "error", "label", "exit", "status", "reason", "corrected", "decided_at", "bundle",
-    "energy_j", "state", "kernel", "control", "mode", "point", "budget",
+    "energy_j", "state", "kernel", "control", "mode", "point", "budget", "audit",
 )  # fmt: skip
 values = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
@@ -108,6 +110,16 @@ def test_a_sample_comes_back_as_it_was(sample: Sample) -> None:
 @given(escalations)
 def test_an_escalation_comes_back_as_it_was(escalation: Escalation) -> None:
     assert Escalation.decode(escalation.encode()) == escalation
+
+
+@pytest.mark.parametrize(
+    "audit", [3, [], {}, {"exit": 0}, {"exit": 64, "share": 0.5}, {"exit": -1, "share": 0.5}, {"exit": 0, "share": 0},
+              {"exit": 0, "share": 1e-7}, {"exit": 0, "share": 1.1}, {"exit": 0.5, "share": 0.5}],
+)  # fmt: skip
+def test_an_audit_of_another_form_or_that_stands_for_too_many_is_refused(audit: Any) -> None:
+    fields = msgpack.unpackb(ESCALATION.encode()) | {"audit": audit}
+    with pytest.raises(MessageError, match=r"bad_field|missing_field"):
+        Escalation.decode(msgpack.packb(fields))
 
 
 @given(escalations)

@@ -43,7 +43,14 @@ class Rig:
         return CloudFeatures(self.settings, consumer=consumer, lease_s=lease_s, max_deliveries=3, **chosen)
 
     def worker(
-        self, network: StandIn, metrics: CloudMetrics, *, name: str = "worker", lease_s: float = 0.4, **changed: float
+        self,
+        network: StandIn,
+        metrics: CloudMetrics,
+        *,
+        name: str = "worker",
+        lease_s: float = 0.4,
+        devices_max: int = 256,
+        **changed: float,
     ) -> CloudWorker:
         chosen = {"lease_s": lease_s, "linger_ms": 1.0, "batch_max": 16} | changed
         settings = CloudSettings.model_validate(chosen)
@@ -54,7 +61,7 @@ class Rig:
             dead_letters_max=settings.dead_letters_max,
             dead_letters_bytes_max=settings.dead_letters_bytes_max,
         )
-        return CloudWorker(settings, features, networks, metrics, on_hang=self.hung.set)
+        return CloudWorker(settings, features, networks, metrics, on_hang=self.hung.set, devices_max=devices_max)
 
     @contextmanager
     def working(

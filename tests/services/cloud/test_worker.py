@@ -22,6 +22,7 @@ def test_every_sample_is_answered_with_its_own_class(rig: Rig) -> None:
     assert {int(name): reply.class_index for name, reply in replies.items()} == {n: n % 10 for n in range(50)}
     assert rig.nothing_left()
     assert value(metrics, "answered_total", network=B, outcome="label") == 50
+    assert value(metrics, "entries_read_total", network=B) == 50
     assert value(metrics, "wait_seconds_count") == 50
     assert value(metrics, "energy_joules_total") > 0
 

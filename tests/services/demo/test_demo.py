@@ -3,9 +3,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from rich.console import Console
 from services.demo import Demo, DemoOptions
 from services.servers import find_mosquitto, find_nats_server, find_redis_server
 from tests.conftest import require_server
+from tests.services.traces.collector import Collector
 
 FIGURES = {
     "bundle", "dataset", "samples", "labels_final", "lost", "duplicates", "edge_share", "accuracy",
@@ -106,7 +109,7 @@ def test_a_cloud_worker_that_is_killed_loses_nothing():
 def test_a_demonstration_that_is_interrupted_leaves_nothing_running(dewpoint, tmp_path, wait_for, number):
     demo = dewpoint("demo", "--frames", "100000", "--workers", "1")
     _line_with(demo, "kernel")
-    assert len(_processes_in(tmp_path)) == 5  # itself, broker, Redis, edge and cloud worker
+    assert len(_processes_in(tmp_path)) == 6  # itself, broker, Redis, edge and cloud worker, console
     demo.send_signal(number)
     told, complaints = demo.communicate(timeout=60)
     assert demo.returncode == 128 + number, told + complaints
@@ -118,7 +121,10 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing_running(dewpoint, tm
 @pytest.mark.timeout(240)
 def test_a_demonstration_that_is_kept_runs_on_until_it_is_interrupted(dewpoint, tmp_path, wait_for):
     demo = dewpoint("demo", "--frames", "50", "--workers", "1", "--keep", "--json", "d.json")
+    [page] = re.findall(r"console: (http://127\.0\.0\.1:\d+)", _line_with(demo, "console: "))
     assert "MQTT 127.0.0.1:" in _line_with(demo, "Redis 127.0.0.1:")
+    with urllib.request.urlopen(page, timeout=60) as answer:
+        assert b"Dewpoint, demo" in answer.read()
     assert json.loads((tmp_path / "d.json").read_text())["lost"] == 0
     assert demo.poll() is None
     demo.send_signal(signal.SIGINT)
@@ -139,8 +145,20 @@ def test_sensor_readings_are_windowed_and_every_window_gets_its_label(request):
     if not os.environ.get("DEWPOINT_DATA"):
         pytest.skip("needs UCI HAR: point DEWPOINT_DATA at a folder that holds it")
     require_server(find_mosquitto)
-    options = DemoOptions(dataset="har", frames=60, workers=1, devices=3, rate_hz=30, broker="mosquitto")
-    with Demo(options, Console(file=io.StringIO())) as demo:
-        figures = demo.stream()
+    with Collector() as collector:
+        options = DemoOptions(
+            dataset="har", frames=60, workers=1, devices=3, rate_hz=30, broker="mosquitto", traces=collector.endpoint
+        )
+        with Demo(options, Console(file=io.StringIO())) as demo:
+            figures = demo.stream()
     assert figures["samples"] == figures["labels_final"] == 60
     assert figures["lost"] == figures["duplicates"] == 0
+    # Each window goes on in the trace of the message that completed it, and a hard one comes to its final label there.
+    publishes = {one.id: one for one in collector.named("publish")}
+    samples = collector.named("edge sample")
+    assert len(samples) == 60
+    for one in samples:
+        assert publishes[one.parent].attributes["dewpoint.device"] == one.attributes["dewpoint.device"]
+    hard = sorted(one.id for one in samples if one.attributes["dewpoint.exit"] == "escalated")
+    for name in ("cloud sample", "edge final"):
+        assert sorted(one.parent for one in collector.named(name)) == hard

@@ -21,6 +21,7 @@ from services.metrics import EdgeMetrics
 from services.mqtt import Delivery, Filter, MqttLink
 from services.servers import Broker, RedisServer
 from services.settings import MqttSettings, Settings, load
+from services.traces import EdgeTraces
 
 SITE, WORKER = "home", "edge-1"
 #: Entropy is never below 0 and never above ln K: all samples rise, or all leave.
@@ -51,6 +52,8 @@ class Site:
         self.bundle = network(name)
         self.metrics = EdgeMetrics()
         self.limits: dict[str, Any] = {}
+        self.metric_settings: dict[str, Any] = {}
+        self.traces: EdgeTraces | None = None
         self.heard: list[Label] = []
         self.raw: list[bytes] = []
         self.statuses: list[bytes] = []
@@ -72,6 +75,7 @@ class Site:
                 "mqtt": {"port": self.broker.port, "backoff_min_s": 0.05, "backoff_max_s": 0.2, **(mqtt or {})},
                 "redis": {"port": self.redis.port, "timeout_s": 1.0},
                 "limits": self.limits,
+                "metrics": self.metric_settings,
                 "edge": {"spool": self.folder / "spool", "worker": WORKER, "linger_ms": 0.5, **(edge or {})},
             }
         )
@@ -82,7 +86,8 @@ class Site:
         self.metrics = EdgeMetrics()
         with contextlib.ExitStack() as stack:
             spool = stack.enter_context(Spool(settings.edge.spool, site=SITE, worker=WORKER))
-            worker = EdgeWorker(settings, self.bundle.manifest, EdgeEngine(self.bundle), spool, self.metrics)
+            engine = EdgeEngine(self.bundle)
+            worker = EdgeWorker(settings, self.bundle.manifest, engine, spool, self.metrics, self.traces)
             worker.start()
             stack.pop_all()
         self._spool, self._worker = spool, worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import redis
 from services.feature_stream import CloudFeatures, EdgeFeatures, StreamUnavailable
 from services.feature_stream.dead import DeadLetters, Replayed
 from services.feature_stream.shards import slot_of
+from services.messages import Audit
 from services.servers import RedisServer
 from services.settings import RedisSettings
 from tests.conftest import WaitFor
@@ -97,6 +99,10 @@ def pass_through(edge: EdgeFeatures, cloud: CloudFeatures, *, attempt: int) -> N
     assert sorted(reply.device for reply in replies(edge)) == sorted(devices)
     edge.delete_replies(edge.read_replies())
     assert edge.read_replies(block_ms=100) == []
+    audits = [replace(escalation("b", device=device), audit=Audit(0, 0.5)) for device in devices]
+    assert all(edge.audit(audits, length_max=100))
+    assert cloud.audits(edge.network_id) == 16
+    assert sum(len(cloud.take_audits(stream, 100)) for stream in edge.streams) == 16
 
 
 def test_several_shards_are_followed(

@@ -203,6 +203,31 @@ def test_a_session_holds_messages_while_its_process_is_away(link: MakeLink, wait
     assert present == [True]
 
 
+def test_what_is_retained_comes_to_an_old_session_too_where_that_is_asked_for(
+    link: MakeLink, wait_for: WaitFor
+) -> None:
+    publisher = link("pub")
+    publisher.publish("control", b"set-point", retain=True)
+    assert publisher.flush(timeout_s=5)
+    for _ in range(2):
+        got: list[Delivery] = []
+        one = link("sub", filters=[Filter("control", retained="always")], on_message=got.append)
+        wait_for(lambda got=got: got, "what is retained")
+        assert payloads(got) == [b"set-point"]
+        one.acknowledge(got)
+        one.stop()
+
+
+def test_the_birth_is_made_anew_for_each_connection(proxy: Proxy, link: MakeLink, wait_for: WaitFor) -> None:
+    states: list[bytes] = []
+    link("watch", filters=[Filter("status/w")], on_message=lambda one: states.append(one.payload))
+    births = iter([b"first", b"second"])
+    link("w", port=proxy.port, birth=lambda: Message("status/w", next(births), retain=True))
+    wait_for(lambda: states == [b"first"], "the birth")
+    proxy.cut()
+    wait_for(lambda: states == [b"first", b"second"], "another birth")
+
+
 def test_filters_that_were_dropped_are_unsubscribed(link: MakeLink, wait_for: WaitFor) -> None:
     link("sub", filters=[Filter("old/+"), Filter("new/+")], on_message=lambda _: None).stop()
     got: list[Delivery] = []

@@ -1,0 +1,165 @@
+"""Audits: confident samples that the cloud checks when it has nothing else to do. Counted, and never answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from services.cloud.batch import Job, Locked, Unreadable, halves, infer, read_job
+from services.cloud.leases import LeaseKeeper
+from services.cloud.networks import Network, Networks
+from services.cloud.what_if import WhatIf
+from services.feature_keys import FeatureKeys
+from services.feature_stream import Answer, CloudFeatures, Delivery, StreamFull, StreamUnavailable
+from services.logs import Occasionally, get_logger
+from services.messages import Escalation
+from services.metrics import OTHER_DEVICE, CloudMetrics, DeviceNames
+
+__all__ = ["Auditor"]
+
+BATCH_MAX: Final = 8
+_SITES_MAX: Final = 64
+
+_log = get_logger("cloud")
+
+
+class Auditor:
+    """Takes audits out of their streams, at most once, and compares the exit's class with the cloud half's.
+
+    Nothing that goes wrong with an audit leaves this class.
+
+    Args:
+        features: The streams.
+        networks: The bundles.
+        keeper: Bounds a forward.
+        metrics: What is counted.
+        keys: What features are decrypted with; an audit under another key is dropped.
+        encrypted_only: Drop audits whose features are plain.
+        devices_max: Devices that get series of their own.
+    """
+
+    def __init__(
+        self,
+        features: CloudFeatures,
+        networks: Networks,
+        keeper: LeaseKeeper,
+        metrics: CloudMetrics,
+        keys: FeatureKeys | None = None,
+        *,
+        encrypted_only: bool = False,
+        devices_max: int = 256,
+    ) -> None:
+        self._features, self._networks, self._keeper, self._metrics = features, networks, keeper, metrics
+        self._keys, self._encrypted_only = keys, encrypted_only
+        self._what_if = WhatIf(metrics)
+        self._sites, self._devices = DeviceNames(_SITES_MAX), DeviceNames(devices_max)
+        self._logged = Occasionally()
+        self._waiting = False
+        self._next = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether audits lie in a stream, as far as known."""
+        return self._waiting
+
+    def look(self, network_ids: Iterable[str]) -> None:
+        """See how many lie there, and show it. Raises StreamUnavailable, but not where this user may not look."""
+        for network_id in network_ids:
+            depth = self._features.audits(network_id)
+            self._metrics.audit_queue_depth.labels(network=network_id).set(depth)
+            self._waiting = self._waiting or depth > 0
+
+    def turn(self) -> None:
+        """Check one small batch, of the next stream that has any."""
+        try:
+            self._waiting = self._check_next()
+        except (StreamUnavailable, StreamFull) as error:  # if it is away, whoever reads hard samples notices
+            self._waiting = False
+            self._log("audits_not_taken", error=str(error))
+        except Exception as error:  # statistics must stop no worker
+            self._failed(error)
+
+    def _check_next(self) -> bool:
+        streams = self._features.streams
+        for offset in range(len(streams)):
+            stream = streams[(self._next + offset) % len(streams)]
+            network = self._networks.get(stream.network_id)
+            taken = [] if network is None else self._features.take_audits(stream, BATCH_MAX)
+            if network is not None and taken:
+                self._next += offset + 1
+                jobs = [job for job in (self._readable(network, delivery) for delivery in taken) if job is not None]
+                if jobs:
+                    self._run(network, jobs)
+                return True
+        return False
+
+    def answered(self, network: Network, jobs: Sequence[Job], answers: Sequence[Answer]) -> None:
+        """Hard samples were answered: they count in the what-if curve."""
+        try:
+            classes = _classes(answers)
+            known = [(job.escalation, classes.get(id(job.delivery))) for job in jobs]
+            pairs = [(sample, found) for sample, found in known if found is not None]
+            self._what_if.add(network, [sample for sample, _ in pairs], [found for _, found in pairs])
+        except Exception as error:  # as above
+            self._failed(error)
+
+    def _readable(self, network: Network, delivery: Delivery) -> Job | None:
+        job = read_job(delivery, network, self._keys, encrypted_only=self._encrypted_only)
+        if isinstance(job, Unreadable):
+            self._drop(job.reason, job.detail)
+        elif isinstance(job, Locked):
+            self._drop("locked", f"no key {str(job.escalation.key)[:64]} in cloud.features_key_file")
+        elif job.escalation.audit is None:
+            self._drop("no_audit", "an escalation in the audit stream")
+        elif job.escalation.audit.exit >= min(len(job.escalation.exits), len(network.manifest.exits)):
+            self._drop("bad_exit", f"exit {job.escalation.audit.exit}")
+        else:
+            return job
+        return None
+
+    def _run(self, network: Network, jobs: Sequence[Job]) -> None:
+        """Run a batch; one that breaks is halved until what breaks it is alone."""
+        with self._keeper.forward():
+            answers, broken = infer(network, jobs)
+        self._metrics.audit_energy_j.inc(network.energy_j * len(jobs))
+        self._count(network, jobs, answers)
+        if broken is not None and len(broken.jobs) > 1:
+            for half in halves(broken.jobs):
+                self._run(network, half)
+        elif broken is not None:
+            self._drop("broken", broken.error)
+
+    def _count(self, network: Network, jobs: Sequence[Job], answers: Sequence[Answer]) -> None:
+        classes = _classes(answers)
+        for job in jobs:
+            sample, found = job.escalation, classes.get(id(job.delivery))
+            if found is None or sample.audit is None:
+                continue
+            labels = (network.network_id, *self._names(sample), str(sample.audit.exit))
+            disagreed = self._metrics.disagreed.labels(*labels)  # its series is there, at 0, as soon as the other
+            self._metrics.audited.labels(*labels).inc()
+            if sample.exits[sample.audit.exit][0] != found:
+                disagreed.inc()
+        self.answered(network, jobs, answers)
+
+    def _names(self, sample: Escalation) -> tuple[str, str]:
+        """Site and device as labels: both were made up elsewhere, so both are bounded."""
+        site, own = self._sites(sample.site), f"{sample.site}/{sample.device}"
+        return site, sample.device if self._devices(own) == own else OTHER_DEVICE
+
+    def _drop(self, reason: str, detail: str) -> None:
+        self._metrics.audit_drops.labels(reason=reason).inc()
+        self._log("audit_dropped", reason=reason, detail=detail)
+
+    def _failed(self, error: Exception) -> None:
+        self._drop("failed", f"{type(error).__name__}: {error}")
+
+    def _log(self, event: str, **facts: str) -> None:
+        held_back = self._logged.passes(event)
+        if held_back is not None:
+            _log.warning(event, held_back=held_back or None, **facts)
+
+
+def _classes(answers: Sequence[Answer]) -> dict[int, int | None]:
+    """The class of each answer, by its delivery: two partitions may well have entries of one id."""
+    return {id(one.delivery): one.reply.class_index for one in answers}

@@ -1,0 +1,49 @@
+"""A batch whose samples go by different thresholds, as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hybrid_model.runtime import EdgeResult
+from hybrid_model.runtime.result import joined
+
+__all__ = ["Engine", "decide"]
+
+
+class Engine(Protocol):
+    """What is asked of an edge engine; `hybrid_model.runtime.EdgeEngine` is one."""
+
+    def infer(self, batch: npt.NDArray[Any], *, thresholds: Sequence[float] | None = None) -> EdgeResult:
+        """Decide for a batch (N, H, W, C)."""
+
+
+def decide(
+    engine: Engine, batch: npt.NDArray[Any], thresholds: Sequence[tuple[float, ...]], groups: npt.NDArray[np.int64]
+) -> EdgeResult:
+    """Decide for a batch (N, H, W, C), each sample by the thresholds of its group; one call of the engine a group.
+
+    Args:
+        engine: The bundle's edge half.
+        batch: Of the bundle's input shape and type.
+        thresholds: Of each sample, one an exit.
+        groups: (N,) int64; samples of one group have the same thresholds.
+
+    Raises ValueError as `EdgeEngine.infer` does.
+    """
+    rows = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    if len(rows) == 1:
+        return engine.infer(batch, thresholds=thresholds[0])
+    result = joined([engine.infer(batch[some], thresholds=thresholds[some[0]]) for some in rows])
+    order = np.argsort(np.concatenate(rows))
+    return EdgeResult(
+        exit_index=result.exit_index[order],
+        class_index=result.class_index[order],
+        confidence=result.confidence[order],
+        exit_classes=result.exit_classes[order],
+        exit_scores=result.exit_scores[order],
+        features=[result.features[row] for row in order],
+    )
