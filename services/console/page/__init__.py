@@ -1,0 +1,1 @@
+"""What the browser shows: one small file for each part of the page. The numbers come from `services.console.state`."""

@@ -1,0 +1,86 @@
+"""The workers' metrics, read once a second. A worker that does not answer keeps what it showed last."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from services.console.asking import ASKING_FAILED, ask, reason_of
+from services.console.metrics_page import MetricsPage
+from services.logs import Occasionally, get_logger
+
+__all__ = ["PERIOD_S", "Scrape", "Scraper"]
+
+PERIOD_S: Final = 1.0
+_TIMEOUT_S: Final = 1.0
+_PAGE_BYTES_MAX: Final = 8 << 20
+_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """What one worker showed last.
+
+    Attributes:
+        url: Its address, without `/metrics`.
+        page: What it showed; None before its first answer.
+        at: When that was, epoch seconds.
+        error: Why it did not answer the last time; None where it did.
+    """
+
+    url: str
+    page: MetricsPage | None = None
+    at: float | None = None
+    error: str | None = None
+
+
+class Scraper:
+    """Asks all workers, each second, in threads of its own. `start`, then `stop`.
+
+    Args:
+        urls: Their addresses, without `/metrics`.
+        on_round: Called with all scrapes, by address, after each round.
+    """
+
+    def __init__(self, urls: Sequence[str], on_round: Callable[[Mapping[str, Scrape]], None]) -> None:
+        self._scrapes = {url: Scrape(url) for url in urls}
+        self._on_round = on_round
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scraper", daemon=True)
+        self._log, self._occasionally = get_logger("console"), Occasionally(burst=1, period_s=60.0)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the round in hand."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(max(1, min(_AT_ONCE, len(self._scrapes))), thread_name_prefix="scrape") as pool:
+            while not self._stop.is_set():
+                began = time.monotonic()
+                for scrape in pool.map(self._asked, tuple(self._scrapes.values())):
+                    self._scrapes[scrape.url] = scrape
+                try:
+                    self._on_round(dict(self._scrapes))
+                except Exception:  # a worker may show anything; the page goes on with what it had
+                    self._log.exception("scrapes_not_understood")
+                self._stop.wait(max(0.05, PERIOD_S - (time.monotonic() - began)))
+
+    def _asked(self, before: Scrape) -> Scrape:
+        try:
+            raw = ask(f"{before.url}/metrics", timeout_s=_TIMEOUT_S, bytes_max=_PAGE_BYTES_MAX)
+            return Scrape(before.url, MetricsPage(raw.decode()), time.time())
+        except ASKING_FAILED as error:
+            reason = reason_of(error)
+            if self._occasionally.passes(before.url) is not None:
+                self._log.warning("worker_does_not_answer", worker=before.url, reason=reason)
+            return Scrape(before.url, before.page, before.at, reason)

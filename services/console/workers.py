@@ -1,0 +1,137 @@
+"""Which workers there are: what their metrics say, and for edge workers what they say of themselves by MQTT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from services.console.scraping import Scrape
+from services.messages import Control, Status
+
+__all__ = ["Acknowledgement", "WorkerView", "acknowledgement", "control_text", "worker_views"]
+
+Role = Literal["edge", "cloud", "?"]
+_REFUSED: Final = "set-point refused"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker.
+
+    Attributes:
+        name: Its name, or its address where it has not told one.
+        role: edge or cloud.
+        state: online, stopped, offline; cloud workers answer or are `silent`.
+        bundle, kernel, version: As it tells; empty where it does not.
+        control: What its status says of control; nothing for cloud workers.
+        url: Where its metrics are; None where they are not known.
+        error: Why its metrics could not be read; None where they could.
+    """
+
+    name: str
+    role: Role
+    state: str
+    bundle: str = ""
+    kernel: str = ""
+    version: str = ""
+    control: Mapping[str, Any] | None = None
+    url: str | None = None
+    error: str | None = None
+
+    @property
+    def working(self) -> bool:
+        """Whether it is there, by all that is known."""
+        return self.state == "online" and self.error is None
+
+
+def worker_views(statuses: Mapping[str, Status], scrapes: Iterable[Scrape]) -> list[WorkerView]:
+    """Edge workers by name, then cloud workers."""
+    found: dict[str, WorkerView] = {}
+    for status in statuses.values():
+        found[status.worker] = WorkerView(
+            status.worker, "edge", status.state, status.bundle, status.kernel or "", control=status.control
+        )
+    for scrape in scrapes:
+        view = _scraped(scrape)
+        told = found.get(view.name)
+        if told is not None and view.role == "edge":
+            view = WorkerView(
+                told.name, "edge", told.state, told.bundle or view.bundle, told.kernel or view.kernel,
+                view.version, told.control, scrape.url, scrape.error,
+            )  # fmt: skip
+        found[view.name] = view
+    return sorted(found.values(), key=lambda one: ({"edge": 0, "cloud": 1}.get(one.role, 2), one.name))
+
+
+def _scraped(scrape: Scrape) -> WorkerView:
+    state = "silent" if scrape.error is not None else "online" if scrape.page is not None else "unknown"
+    if scrape.page is None:
+        return WorkerView(urlsplit(scrape.url).netloc, "?", state, url=scrape.url, error=scrape.error)
+    info = scrape.page.info
+    role: Role = "edge" if scrape.page.has("mqtt_connected") or info.get("role") == "edge" else "cloud"
+    name = info.get("worker") or urlsplit(scrape.url).netloc
+    return WorkerView(
+        name, role, state, info.get("bundle", ""), info.get("kernel", ""),
+        info.get("version", ""), None, scrape.url, scrape.error,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What a worker makes of the set-point. `outcome`: follows, waiting, refused, away; `told` says more."""
+
+    worker: str
+    outcome: Literal["follows", "waiting", "refused", "away"]
+    told: str = ""
+
+
+def acknowledgement(view: WorkerView, wanted: Control, *, heard_before: int | None = None) -> Acknowledgement:
+    """Compare an edge worker's status with the set-point.
+
+    `heard_before`: set-points that it had heard when this one was sent from here; what it told then is no answer.
+    """
+    if view.state != "online":
+        return Acknowledgement(view.name, "away", view.state)
+    control = view.control
+    if control is None:
+        return Acknowledgement(view.name, "waiting", "it tells of no control")
+    if heard_before is not None and control.get("set_points") == heard_before:
+        return Acknowledgement(view.name, "waiting", control_text(control))
+    error = str(control.get("error") or "")[:300]
+    if error.startswith(_REFUSED):
+        return Acknowledgement(view.name, "refused", error.removeprefix(_REFUSED).lstrip(": "))
+    if control.get("source") == "setpoint" and _same(control, wanted):
+        return Acknowledgement(view.name, "follows", error or control_text(control))
+    return Acknowledgement(view.name, "waiting", control_text(control))
+
+
+def control_text(control: Mapping[str, Any] | None) -> str:
+    """What a worker follows, in a phrase."""
+    if control is None:
+        return ""
+    position, budget = control.get("position"), control.get("budget")
+    at = f"at {position:.1f}" if isinstance(position, int | float) else ""
+    if control.get("mode") == "budget" and isinstance(budget, Mapping):
+        measured = control.get("measured")
+        now = f", now {measured:.4g}" if isinstance(measured, int | float) else ""
+        return f"{budget.get('name')} {_number(budget.get('value'))}{now}, {at}".rstrip(", ")
+    if control.get("mode") == "fixed":
+        return f"point {control.get('point')}" if control.get("point") is not None else "pinned thresholds"
+    return str(control.get("mode", ""))[:40]
+
+
+def _same(control: Mapping[str, Any], wanted: Control) -> bool:
+    if control.get("mode") != wanted.mode:
+        return False
+    if wanted.mode == "fixed":
+        return bool(control.get("point") == wanted.point)
+    told = control.get("budget")
+    if not isinstance(told, Mapping) or wanted.budget is None:
+        return False
+    return bool(told.get("name") == wanted.budget.name and told.get("value") == wanted.budget.value)
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "?"
