@@ -368,7 +368,9 @@ class ConsoleSettings(_Section):
     def _addresses(cls, workers: list[str]) -> list[str]:
         for one in workers:
             parts = urlsplit(one)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if parts.username is not None or parts.password is not None:
+                raise ValueError("a password has no place here: addresses are logged and shown")
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:  # above 65535 it raises
                 raise ValueError(f"{one[:100]!r} is no address of metrics, as http://127.0.0.1:9464")
         return [one.rstrip("/").removesuffix("/metrics") for one in workers]
 

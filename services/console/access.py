@@ -106,9 +106,12 @@ class Access:
 
     def _same_site(self, headers: Headers) -> bool:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        try:
+            if origin is not None and urlsplit(origin).netloc != host:
+                return False
+            return self._token is not None or is_loopback(urlsplit(f"//{host}").hostname or "")
+        except ValueError:  # no address at all, as http://[
             return False
-        return self._token is not None or is_loopback(urlsplit(f"//{host}").hostname or "")
 
     def _knows(self, headers: Headers) -> bool:
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from services.console.asking import ASKING_FAILED, ask, reason_of
+from services.console.asking import ask, reason_of
 from services.console.metrics_page import MetricsPage
 from services.logs import Occasionally, get_logger
 
@@ -79,7 +79,7 @@ class Scraper:
         try:
             raw = ask(f"{before.url}/metrics", timeout_s=_TIMEOUT_S, bytes_max=_PAGE_BYTES_MAX)
             return Scrape(before.url, MetricsPage(raw.decode()), time.time())
-        except ASKING_FAILED as error:
+        except Exception as error:  # a worker may show anything; the others are asked all the same
             reason = reason_of(error)
             if self._occasionally.passes(before.url) is not None:
                 self._log.warning("worker_does_not_answer", worker=before.url, reason=reason)

@@ -17,7 +17,7 @@ from services.console.inputs import Input
 from services.console.metrics_page import MetricsPage
 from services.console.recent import RecentSamples
 from services.console.scraping import Scrape
-from services.console.workers import Acknowledgement, WorkerView, acknowledgement, worker_views
+from services.console.workers import Acknowledgement, WorkerView, acknowledgement, figure, worker_views
 from services.messages import Control, Label, Status
 
 __all__ = ["Snapshot", "State"]
@@ -153,9 +153,9 @@ class State:
     def position(self) -> float | None:
         """Where on the path the edge workers are, in the mean; None where none tells."""
         told = [
-            float(position)
+            position
             for view in self.workers
             if view.role == "edge" and view.state == "online" and view.control is not None
-            if isinstance(position := view.control.get("position"), int | float)
+            if (position := figure(view.control.get("position"))) is not None
         ]
         return sum(told) / len(told) if told else None

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from services.console.scraping import Scrape
 from services.messages import Control, Status
 
-__all__ = ["Acknowledgement", "WorkerView", "acknowledgement", "control_text", "worker_views"]
+__all__ = ["Acknowledgement", "WorkerView", "acknowledgement", "control_text", "figure", "worker_views"]
 
 Role = Literal["edge", "cloud", "?"]
 _REFUSED: Final = "set-point refused"
@@ -111,14 +111,14 @@ def control_text(control: Mapping[str, Any] | None) -> str:
     """What a worker follows, in a phrase."""
     if control is None:
         return ""
-    position, budget = control.get("position"), control.get("budget")
-    at = f"at {position:.1f}" if isinstance(position, int | float) else ""
+    position, budget = figure(control.get("position")), control.get("budget")
+    at = "" if position is None else f"at {position:.1f}"
     if control.get("mode") == "budget" and isinstance(budget, Mapping):
-        measured = control.get("measured")
-        now = f", now {measured:.4g}" if isinstance(measured, int | float) else ""
-        return f"{budget.get('name')} {_number(budget.get('value'))}{now}, {at}".rstrip(", ")
+        measured = figure(control.get("measured"))
+        now = "" if measured is None else f", now {measured:.4g}"
+        return f"{str(budget.get('name'))[:40]} {_number(budget.get('value'))}{now}, {at}".rstrip(", ")
     if control.get("mode") == "fixed":
-        return f"point {control.get('point')}" if control.get("point") is not None else "pinned thresholds"
+        return f"point {str(control['point'])[:20]}" if control.get("point") is not None else "pinned thresholds"
     return str(control.get("mode", ""))[:40]
 
 
@@ -133,5 +133,11 @@ def _same(control: Mapping[str, Any], wanted: Control) -> bool:
     return bool(told.get("name") == wanted.budget.name and told.get("value") == wanted.budget.value)
 
 
+def figure(value: object) -> float | None:
+    """A number that a status tells; None for anything else, and for one that no float holds."""
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else None
+
+
 def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "?"
+    number = figure(value)
+    return "?" if number is None else f"{number:.4g}"

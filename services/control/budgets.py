@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from services.control.tally import Costs, Tally
 
 _DAY_S = 86400.0
+_SHARE_MAX = 1e6  # of a budget that nobody can spend: finite, so that no part of it is undefined
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,6 @@ def _of_energy(value: float, step: Tally, costs: Costs, factor: float) -> Allowa
     left = step.samples - step.escalated
     at_edge_j = costs.exits_j[0] if left <= 0 else (step.energy_j - step.escalated * costs.cloud_j) / left
     more_j = max(costs.cloud_j - at_edge_j, 1e-15)
-    share = (value - at_edge_j) / more_j
+    share = min(_SHARE_MAX, (value - at_edge_j) / more_j)
     share *= factor if share > 0 else 1.0
     return Allowance(min(1.0, max(0.0, share)), share * step.samples - step.escalated)

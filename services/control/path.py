@@ -42,11 +42,6 @@ class ExitPath:
                 found = min(found, self._log_odds[-1] - _STEP_MIN)
             self._log_odds.append(found)
 
-    @property
-    def passed(self) -> tuple[int, int] | None:
-        """The first and the last point of the part that passed calibration; none where nothing passed."""
-        return self._passed
-
     def thresholds(self, point: int) -> tuple[float, ...]:
         """Those of a point, one an exit."""
         return self._thresholds[point]

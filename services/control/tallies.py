@@ -19,10 +19,6 @@ class Tallies:
         """A step has ended."""
         self._steps.append(tally)
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._steps.clear()
-
     def latest_first(self) -> Iterator[Tally]:
         """Step by step, into the past."""
         seconds = 0.0

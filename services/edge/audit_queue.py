@@ -58,8 +58,10 @@ class AuditQueue:
     def drop(self, reason: str) -> None:
         """Forget what waits, and take no more until something can be sent again."""
         self._refusal = reason
-        self._dropped(reason, len(self._waiting))
-        self._waiting.clear()
+        count = len(self._waiting)
+        for _ in range(count):  # not all: what is offered meanwhile would go uncounted
+            self._waiting.popleft()
+        self._dropped(reason, count)
 
     def send(self, features: EdgeFeatures, *, crowded: bool) -> bool:
         """Send some of it, unless hard samples are being shed (`crowded`). Whether more waits. Raises nothing.

@@ -51,6 +51,7 @@ class Connection:
             dropped=[topic for topic in spool.filters() if topic not in self._topics],
             on_message=self._take,
             on_open=exits.session_opened,
+            on_close=exits.session_closed,
             may_read=self._may_read,
             birth=self._present,
             will=self._message(Status("offline", status.worker, status.bundle, status.kernel)),

@@ -78,6 +78,7 @@ class ExitControl:
         self._wanted = self._from_settings = wanted(self._settings)
         self._source, self._refused, self._heard, self._answered = "settings", "", 0, 0
         self._expires_at: float | None = None
+        self._heard_here = False
         self._counted = Tally()
         self._in_force: list[tuple[float, ...]] = []
         try:
@@ -127,7 +128,7 @@ class ExitControl:
     def set_point(self, payload: bytes) -> None:
         """A message has come on the site's control topic; an empty one returns to the settings."""
         with self._lock:
-            self._expires_at = None
+            self._expires_at, self._heard_here = None, True
             self._heard += 1
             try:
                 set_point = self._from_settings if not payload else decoded(payload)
@@ -145,10 +146,18 @@ class ExitControl:
             self._show()
 
     def session_opened(self, session_present: bool) -> None:
-        """The broker is connected. Where it had no session of ours, a set-point that was cleared came to nobody."""
+        """The broker is connected. Where it had no session of ours, a set-point that was cleared came to nobody.
+
+        What is retained may have come on this connection already: a broker need not wait until it has told of it.
+        """
         with self._lock:
-            if not session_present and self._source == "setpoint":
+            if not session_present and self._source == "setpoint" and not self._heard_here:
                 self._expires_at = self._clock() + _SESSION_LOST_S
+
+    def session_closed(self) -> None:
+        """The connection is lost."""
+        with self._lock:
+            self._heard_here = False
 
     # What the worker's chores ask for
 
@@ -177,7 +186,10 @@ class ExitControl:
             p99_s = self._latencies.quantile_s(0.99)
             if self._controller is not None:
                 p99_ms = None if p99_s is None else 1000.0 * p99_s
-                self._controller.step(step, p99_ms=p99_ms, waiting=waiting, factor=factor)
+                try:
+                    self._controller.step(step, p99_ms=p99_ms, waiting=waiting, factor=factor)
+                except Exception as error:  # the exits stay where they stand: no sample waits for a budget
+                    self._failed(error)
             self._show()
 
     @property
@@ -227,9 +239,9 @@ class ExitControl:
         if self._controller is not None and set_point == self._wanted:
             return
         self._wanted, path = set_point, self._path
-        self._log.info(
-            "exits_controlled", mode=set_point.mode, point=set_point.point, budget=set_point.budget, source=source
-        )
+        if self._controller is not None:  # a worker that does not start tells its reason alone
+            told = {"mode": set_point.mode, "point": set_point.point, "budget": set_point.budget}
+            self._log.info("exits_controlled", **told, source=source)
         if path is None:
             return
         here = float(path.working_point) if self._controller is None else self._controller.position
@@ -240,6 +252,11 @@ class ExitControl:
             low, high = path.limits(allow_uncalibrated=self._settings.allow_uncalibrated)
         base = path.working_point if self._settings.point is None else self._settings.point
         self._controller = Controller(path, set_point, self._costs, low=low, high=high, base=base, position=here)
+
+    def _failed(self, error: Exception) -> None:
+        held_back = self._occasionally.passes("control_failed")
+        if held_back is not None:
+            self._log.warning("control_failed", error=f"{type(error).__name__}: {error}", held_back=held_back)
 
     def _is_calibrated(self) -> bool:
         controller, path = self._controller, self._path

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from paho.mqtt.client import Client
@@ -18,9 +19,11 @@ from services.secret_files import read_secret
 from services.settings import MqttSettings
 from services.tls import make_context
 
-__all__ = ["FIVE", "THREE", "BufferedSocket", "last_error", "make_client", "user_properties"]
+__all__ = ["FIVE", "THREE", "BufferedSocket", "last_error", "make_client", "pairs_of", "user_properties"]
 
 _BUFFER_BYTES = 1 << 16
+_PAIRS_MAX = 16
+_PAIR_CHARS_MAX = 128
 FIVE = MQTTProtocolVersion.MQTTv5
 THREE = MQTTProtocolVersion.MQTTv311
 
@@ -69,6 +72,15 @@ def user_properties(pairs: Sequence[tuple[str, str]]) -> Properties | None:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.UserProperty = list(pairs)
     return properties
+
+
+def pairs_of(properties: Properties | None) -> tuple[tuple[str, str], ...]:
+    """The user properties of a message that came: the first 16 that are short. A message waits with them in memory."""
+    pairs = None if properties is None else vars(properties).get("UserProperty")
+    if not pairs:
+        return ()
+    short = ((name, value) for name, value in pairs if len(name) + len(value) <= _PAIR_CHARS_MAX)
+    return tuple(islice(short, _PAIRS_MAX))
 
 
 class _BufferedClient(Client):

@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from services.logs import get_logger
 from services.mqtt import refusals
-from services.mqtt.client import FIVE, THREE, BufferedSocket, last_error, make_client, user_properties
+from services.mqtt.client import FIVE, THREE, BufferedSocket, last_error, make_client, pairs_of, user_properties
 from services.mqtt.messages import Delivery, Filter, Message
 from services.mqtt.publishes import Publish, PublishQueue
 from services.mqtt.waiting import READ, WRITE, Waiter
@@ -355,7 +355,7 @@ class Driver:
             generation,
             time.time(),
             message.mid,
-            properties=message.properties,
+            properties=pairs_of(message.properties),
         )
         if message.qos:
             self._unacknowledged[message.mid] = delivery

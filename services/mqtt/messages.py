@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 __all__ = ["Delivery", "Filter", "Message", "MqttError"]
 
@@ -59,9 +59,8 @@ class Delivery:
     received_at: float
     packet_id: int = field(default=0, repr=False)
     acknowledged: bool = field(default=False, repr=False)
-    properties: Any = field(default=None, repr=False)  # as paho has them: looked at only if anybody asks
+    properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def user_property(self, name: str) -> str | None:
-        """The first user property of this name; none with MQTT 3.1.1."""
-        pairs = getattr(self.properties, "UserProperty", None) or ()
-        return next((value for key, value in pairs if key == name), None)
+        """The first user property of this name; none with MQTT 3.1.1, or where it was too much to keep."""
+        return next((value for key, value in self.properties if key == name), None)

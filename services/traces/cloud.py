@@ -9,6 +9,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, format
 
 from services.messages import Escalation
 from services.traces.exporter import Exporter
+from services.traces.harmless import harmless
 from services.traces.links import context_of, sampled
 from services.traces.off import CloudSpans, CloudTraces, Key
 
@@ -21,6 +22,7 @@ class RecordedCloud(CloudTraces):
     def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
 
+    @harmless(CloudSpans())
     def batch(self, network_id: str, escalations: Iterable[Escalation]) -> CloudSpans:
         """These are about to be run together; those without a trace have no span."""
         return _Batch(self._exporter, network_id, escalations)
@@ -56,6 +58,7 @@ class _Batch(CloudSpans):
         for span in self._spans.values():
             span.add_link(self._batch.get_span_context())
 
+    @harmless()
     def answered(self, key: Key, wait_s: float) -> str | None:
         span = self._spans.get(key)
         if span is None:
@@ -67,6 +70,7 @@ class _Batch(CloudSpans):
     def __enter__(self) -> Self:
         return self
 
+    @harmless()
     def __exit__(self, *exc: object) -> None:
         error = exc[1]
         for span in (*self._spans.values(), self._batch):

@@ -11,6 +11,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer, format_trace_id, s
 
 from services.messages import TRACEPARENT, Escalation, Label, MessageError, traceparent
 from services.traces.exporter import Exporter
+from services.traces.harmless import harmless
 from services.traces.links import context_of, nanoseconds, now_ns, sampled, traceparent_of
 from services.traces.off import EdgeSpans, EdgeTraces, Key, Traced
 
@@ -30,14 +31,17 @@ class RecordedEdge(EdgeTraces):
         self._exporter = exporter
         self._labels = _Labels()
 
+    @harmless(EdgeSpans())
     def batch(self) -> EdgeSpans:
         """A micro-batch was taken in hand."""
         return _Batch(self._exporter, self._labels)
 
+    @harmless(EdgeSpans())
     def finals(self, rows: Iterable[tuple[bytes, Label]]) -> EdgeSpans:
         """Hard samples are about to get their final label."""
         return _Finals(self._exporter.samples, self._labels, rows)
 
+    @harmless()
     def escalated(self, escalations: Sequence[Escalation], since: float) -> None:
         """A span for each from `since` until now."""
         for one in escalations:
@@ -51,6 +55,7 @@ class RecordedEdge(EdgeTraces):
                 )
                 span.end()
 
+    @harmless(())
     def of_label(self, key: Key) -> tuple[tuple[str, str], ...]:
         """`traceparent` where the sample's trace goes on; for one label."""
         found = self._labels.take(key)
@@ -91,6 +96,7 @@ class _Batch(EdgeSpans):
         self._times = [now_ns()]
         self._spans: dict[Key, Span] = {}
 
+    @harmless()
     def decoded(self, samples: Sequence[Traced]) -> None:
         self._times.append(now_ns())
         for one in samples:
@@ -107,6 +113,7 @@ class _Batch(EdgeSpans):
             if span.is_recording():
                 self._spans[one.key] = span
 
+    @harmless()
     def inferred(self, samples: Sequence[Traced], result: EdgeResult) -> None:
         self._times.append(now_ns())
         for row, one in enumerate(samples):
@@ -116,6 +123,7 @@ class _Batch(EdgeSpans):
                 span.set_attribute("dewpoint.exit", str(exit_index) if exit_index >= 0 else "escalated")
                 span.set_attribute("dewpoint.confidence", float(result.confidence[row]))
 
+    @harmless()
     def committed(self) -> None:
         if not self._spans:
             return
@@ -127,6 +135,7 @@ class _Batch(EdgeSpans):
             span.end(self._times[-1])
             self._labels.put(key, traceparent_of(span))
 
+    @harmless()
     def traceparent(self, key: Key) -> str | None:
         span = self._spans.get(key)
         return None if span is None else traceparent_of(span)
@@ -158,6 +167,7 @@ class _Finals(EdgeSpans):
         for key, span in self._by_key.items():
             self._labels.put(key, traceparent_of(span))
 
+    @harmless()
     def finalised(self, changed: Sequence[bool]) -> None:
         for one, was_waiting in zip(self._spans, changed, strict=True):
             if one is not None and was_waiting:

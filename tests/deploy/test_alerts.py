@@ -122,6 +122,14 @@ def test_the_recorded_interval_is_wilsons(tmp_path):
     run(tmp_path, *expected)
 
 
+def test_a_device_is_silent_too_where_its_worker_is_gone(tmp_path):
+    series = {
+        name: f"{values.partition('x')[0]}x4 stale" for name, values in CASES["DewpointDeviceSilent"].fires.items()
+    }
+    labels = '{alertname="DewpointDeviceSilent",alertstate="firing",severity="warning",site="home",device="cam"}'
+    run(tmp_path, Expected(series, "8m", firing("DewpointDeviceSilent"), [{"labels": f"ALERTS{labels}", "value": 1}]))
+
+
 def test_coverage_counts_what_was_selected_and_what_was_audited(tmp_path):
     series, where = CASES["DewpointAuditBiased"].fires, '{network="b0",site="home"}'
     coverage, biased = "round(dewpoint:audit_coverage:ratio_1h, 0.001)", "dewpoint:audit_biased:bool_1h"
@@ -130,6 +138,12 @@ def test_coverage_counts_what_was_selected_and_what_was_audited(tmp_path):
         Expected(series, "6m", coverage, [{"labels": where, "value": 0.9}]),
         Expected(series, "6m", biased, [{"labels": f"{biased}{where}", "value": 1}]),
     )
+
+
+def test_where_no_cloud_worker_has_audited_anything_coverage_is_0(tmp_path):
+    series = {name: values for name, values in CASES["DewpointAuditBiased"].fires.items() if "_cloud_" not in name}
+    where, biased = '{network="b0",site="home"}', "dewpoint:audit_biased:bool_1h"
+    run(tmp_path, Expected(series, "6m", biased, [{"labels": f"{biased}{where}", "value": 1}]))
 
 
 def test_how_many_cloud_workers_are_needed(tmp_path):

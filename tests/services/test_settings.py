@@ -85,3 +85,12 @@ def test_a_value_that_may_be_a_password_is_not_repeated(tmp_path: Path) -> None:
         load(path)
     assert "mqtt.password" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "worker", ["http://user:secret@worker:9464", "ftp://user:secret@worker", "worker:9464", "http://worker:99999"]
+)
+def test_an_address_of_a_worker_that_is_none_is_refused_and_no_password_is_shown(worker: str) -> None:
+    with pytest.raises(SettingsError, match=r"console\.workers") as refused:
+        load(overrides={"console": {"workers": [worker]}})
+    assert "secret" not in str(refused.value)

@@ -52,6 +52,7 @@ class SampleDialog:
                         Text("p", "Asking the worker for an explanation …", "muted small")
         self._dialog.open()
         workers = [view.url for view in self._desk.state.workers if view.role == "edge" and view.url is not None]
+        reason = "the console is about to end"
         try:
             found = await run.io_bound(explanation, workers, *sample.key)
         except ExplanationMissing as missing:

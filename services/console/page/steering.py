@@ -114,7 +114,8 @@ class Steering:
         point = round(self._slider.value or 0)
         share, accuracy = self._curve.at(point)
         calibrated = "passed calibration" if self._curve.has_passed(point) else "did not pass calibration"
-        self._told.text = f"Point {point}: {percent(share, 0)} at the edge, {percent(accuracy)} accurate, {calibrated}"
+        told = f"{percent(share, 0)} at the edge, {percent(accuracy)} accurate on the tuning split"
+        self._told.text = f"Point {point}: {told}; {calibrated}"
 
     def _settle(self, point: int) -> None:
         """The slider was let go, or moved by a key: the last of several movements is sent."""

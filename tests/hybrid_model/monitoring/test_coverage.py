@@ -48,6 +48,7 @@ def test_of_a_thousand_runs_with_an_audited_hundredth_at_least_930_intervals_cov
 
 
 @pytest.mark.data
+@pytest.mark.long
 def test_of_a_thousand_runs_with_an_audited_tenth_at_least_930_intervals_cover():
     """As above, sample by sample."""
     pool, share, stream, random = disagrees("cifar10", 500, all_leave=False), 0.1, 8000, np.random.default_rng(2)

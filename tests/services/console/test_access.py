@@ -174,7 +174,7 @@ def test_another_sites_page_reaches_nothing(client, token, host):
     browser = client(token, host)
     if token is not None:
         browser.log_in()
-    for origin in ("http://evil.example", "null", "http://127.0.0.1:9"):
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:9", "http://["):
         assert browser.ask("/", Origin=origin).status == 403
         assert browser.socket(Origin=origin) == 403
     assert browser.ask("/", Origin=f"http://{host}").text == "the page"
@@ -183,9 +183,9 @@ def test_another_sites_page_reaches_nothing(client, token, host):
 def test_without_a_token_only_loopbacks_names_are_served(client):
     browser = client(token=None)
     found = {}
-    for browser.host in ("localhost:1", "[::1]:1", "127.0.0.1:80", "rebound.example:8080"):
+    for browser.host in ("localhost:1", "[::1]:1", "127.0.0.1:80", "rebound.example:8080", "["):
         found[browser.host] = browser.ask("/").status
-    assert found == {"localhost:1": 200, "[::1]:1": 200, "127.0.0.1:80": 200, "rebound.example:8080": 403}
+    assert found == {"localhost:1": 200, "[::1]:1": 200, "127.0.0.1:80": 200, "rebound.example:8080": 403, "[": 403}
 
 
 def test_nothing_from_elsewhere_is_allowed_in_a_page(client):

@@ -84,6 +84,7 @@ def test_the_position_is_the_mean_of_the_edge_workers_that_are_online(state):
     state.take_status(status("edge-2", position=40.0))
     state.take_status(status("edge-3", state="stopped", position=0.0))
     state.take_status(Status("online", "edge-4", "digits@0", None, {"position": "far"}))
+    state.take_status(status("edge-5", position=10**400))
     assert state.position == 35.0
 
 
@@ -104,6 +105,8 @@ def test_no_more_than_256_workers_are_kept(state):
             "escalated_share 0.2, now 0.25, at 4.5",
         ),
         ({"mode": "budget", "budget": {"name": "x", "value": "y"}}, "x ?"),
+        ({"mode": "budget", "budget": {"name": "x" * 5000, "value": 10**400}, "position": 10**400}, "x" * 40 + " ?"),
+        ({"mode": "fixed", "point": "y" * 5000}, "point " + "y" * 20),
     ],
 )
 def test_control_in_a_phrase(control, expected):

@@ -164,6 +164,16 @@ def test_fixed_stays_at_its_point_whatever_comes():
     assert keeper.measured is None
 
 
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_a_budget_that_nobody_can_spend_is_followed_too_and_while_the_cloud_is_overloaded(budget):
+    stream = Stream(path_of("cifar10"))
+    keeper = controller(stream.path, budget, 1e308)
+
+    for factor in (1.0, 0.5, 0.0):
+        run(keeper, stream, 20, factor=factor)
+        assert 0 <= keeper.position <= stream.path.last
+
+
 counts = st.integers(0, 500)
 
 

@@ -235,6 +235,22 @@ def test_a_budget_that_cannot_be_kept_is_told():
     assert metrics.registry.get_sample_value("dewpoint_control_saturated") == 1.0
 
 
+def test_control_that_fails_leaves_the_exits_where_they_stand_and_the_worker_at_work(monkeypatch):
+    clock = Clock()
+    exits, _ = alone({"control": {"mode": "budget", "budget": "escalated_share", "value": 0.2}}, clock=clock)
+    stands = exits.position
+
+    def fail(*_: object, **__: object) -> None:
+        raise ArithmeticError("no such step")
+
+    monkeypatch.setattr(exits._controller, "step", fail)
+    clock.now += 5.0
+    exits.tick(waiting=0, fill=0.0)
+
+    assert exits.position == stands
+    assert exits.status()["mode"] == "budget"
+
+
 def test_only_time_beside_the_calibrated_part_is_counted():
     clock = Clock()
     exits, metrics = alone({"control": {"point": 45}}, clock=clock)
@@ -258,12 +274,21 @@ def test_a_set_point_that_was_cleared_while_nobody_kept_our_session_ends():
     exits.tick(waiting=0, fill=0.0)
     assert exits.status()["source"] == "setpoint"
 
+    exits.session_closed()
     exits.session_opened(session_present=False)
     exits.set_point(Control("fixed", 45).encode())  # it is retained
     clock.now += 60.0
     exits.tick(waiting=0, fill=0.0)
     assert exits.status()["source"] == "setpoint"
 
+    exits.session_closed()
+    exits.set_point(Control("fixed", 45).encode())  # a broker may send it before it acknowledges the subscription
+    exits.session_opened(session_present=False)
+    clock.now += 60.0
+    exits.tick(waiting=0, fill=0.0)
+    assert exits.status()["source"] == "setpoint"
+
+    exits.session_closed()
     exits.session_opened(session_present=False)
     clock.now += 60.0
     exits.tick(waiting=0, fill=0.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import Tracer
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from services.messages import Sample, input_topic
@@ -198,6 +199,25 @@ def test_a_trace_that_cannot_be_read_begins_anew(
     wait_for(lambda: len(running.finals()) == 2, "both labels")
     running.stop_edge()
     assert [one.parent for one in collector.named("edge sample")] == ["", ""]
+
+
+@mqtt_5
+def test_what_fails_while_a_trace_is_recorded_costs_no_label(
+    pipeline: Start, collector: Collector, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AttributeError("a library of another version")
+
+    running = pipeline()
+    running.start_edge(thresholds=ALL_RISE)
+    monkeypatch.setattr(Tracer, "start_span", fail)
+    with running.cloud():
+        for number in range(3):
+            assert running.site.devices.publish(input_topic(SITE, "cam"), sample(number))
+        wait_for(lambda: len(running.finals()) == 3, "the final labels", 30)
+    assert {label.exit for label, _ in running.labels if label.status == "final"} == {"cloud"}
+    running.stop_edge()
+    assert collector.spans == []
 
 
 @mqtt_5
