@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,26 @@ def scraped(port: int) -> Iterator[None]:
         thread.join()
 
 
+def connected(stack: contextlib.ExitStack, servers: Servers, sites: Iterable[str]) -> tuple[MqttLink, Finals]:
+    """A connection to send by, and the final labels of these sites, for as long as the stack stands."""
+    settings, finals = MqttSettings(host=servers.mqtt.host, port=servers.mqtt.port), Finals()
+    filters = [Filter(label_topic(site, "x").rpartition("/")[0] + "/+") for site in sites]
+    finals.link = stack.enter_context(MqttLink(settings, client_id="labels", filters=filters, on_message=finals.take))
+    return stack.enter_context(MqttLink(settings, client_id="devices")), finals
+
+
+def await_ready(ports: Iterable[int], processes: Iterable[WorkerProcess]) -> None:
+    """Return once the workers at these metrics ports are ready. Raises SystemExit, or WorkerFailed where one ends."""
+    ports, processes = list(ports), list(processes)
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not all(ready(port) for port in ports):
+        for process in processes:
+            process.check()
+        if time.monotonic() > deadline:
+            raise SystemExit("the workers were not ready in time")
+        time.sleep(0.1)
+
+
 def measure(side: Side, link: MqttLink, finals: Finals, dataset: Dataset, samples: int, bundle: Path) -> None:
     """One round of one side."""
     finals.reset()
@@ -174,20 +194,8 @@ def run(dataset: Dataset, *, samples: int, rounds: int, broker: Any) -> dict[str
             folder, servers, name="cloud", bundle=bundle, metrics_port=ports["cloud"], lease_s=30.0
         )
         cloud = stack.enter_context(WorkerProcess("cloud", "services.cloud", ["--config", str(config)], folder))
-        settings = MqttSettings(host=servers.mqtt.host, port=servers.mqtt.port)
-        finals = Finals()
-        filters = [Filter(label_topic(name, "x").rpartition("/")[0] + "/+") for name in sides]
-        finals.link = stack.enter_context(
-            MqttLink(settings, client_id="overhead-labels", filters=filters, on_message=finals.take)
-        )
-        link = stack.enter_context(MqttLink(settings, client_id="overhead-devices"))
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not all(ready(port) for port in ports.values()):
-            for process in (cloud, *(side.process for side in sides.values())):
-                process.check()
-            if time.monotonic() > deadline:
-                raise SystemExit("the workers were not ready in time")
-            time.sleep(0.1)
+        link, finals = connected(stack, servers, sides)
+        await_ready(ports.values(), [cloud, *(side.process for side in sides.values())])
         with scraped(ports["on"]):
             for side in sides.values():
                 measure(side, link, finals, dataset, samples, bundle)  # warms up, and waits until it has subscribed

@@ -22,20 +22,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from benchmarks.overhead import Finals, Side, measure
+from benchmarks.overhead import Side, await_ready, connected, measure
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data
 from hybrid_model.data import Dataset
 from services.demo import configuration
 from services.demo.processes import WorkerProcess
-from services.demo.readiness import ready
-from services.messages import label_topic
-from services.mqtt import Filter, MqttLink
 from services.servers import Servers, free_port
-from services.settings import MqttSettings
 from services.traces import EdgeTraces
 
-_START_TIMEOUT_S = 120.0
 #: Module and share of the samples that are traced, by side.
 SIDES: dict[str, tuple[str, float]] = {
     "untraced": ("benchmarks.untraced_edge", 0.0),
@@ -117,24 +112,11 @@ def run(dataset: Dataset, *, samples: int, rounds: int, broker: Any) -> dict[str
             folder, servers, name="cloud", bundle=bundle, metrics_port=ports["cloud"], lease_s=30.0
         )
         cloud = stack.enter_context(WorkerProcess("cloud", "services.cloud", ["--config", str(config)], folder))
-        finals = Finals()
-        settings = MqttSettings(host=servers.mqtt.host, port=servers.mqtt.port)
-        filters = [Filter(label_topic(name, "x").rpartition("/")[0] + "/+") for name in sides]
-        finals.link = stack.enter_context(
-            MqttLink(settings, client_id="labels", filters=filters, on_message=finals.take)
-        )
-        link = stack.enter_context(MqttLink(settings, client_id="devices"))
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not all(ready(port) for port in ports.values()):
-            for process in (cloud, *(side.process for side in sides.values())):
-                process.check()
-            if time.monotonic() > deadline:
-                raise SystemExit("the workers were not ready in time")
-            time.sleep(0.1)
+        link, finals = connected(stack, servers, sides)
+        await_ready(ports.values(), [cloud, *(side.process for side in sides.values())])
         for side in sides.values():
             measure(side, link, finals, dataset, samples, bundle)  # warms up
-            side.throughput_hz.clear()
-            side.cpu_s_per_sample.clear()
+            side.forget()
         for number in range(rounds):
             order = list(sides)
             first = number % len(order)

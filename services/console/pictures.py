@@ -16,7 +16,8 @@ from services.console.inputs import Input
 __all__ = ["array_picture", "line_chart", "picture"]
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
-_PIXELS_MAX: Final = 16_000_000
+#: More are not decoded: the page waits for it.
+_PIXELS_MAX: Final = 4_000_000
 _SIDE_MAX: Final = 256
 _DTYPES: Final[dict[str | None, np.dtype[Any]]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 _CHART: Final = (160, 96)
@@ -65,6 +66,7 @@ def line_chart(rows: npt.NDArray[Any]) -> str:
 
 def _file_picture(data: bytes) -> str:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        image.draft("RGB", (_SIDE_MAX, _SIDE_MAX))  # a JPEG is decoded at a fraction of its size
         if image.width * image.height > _PIXELS_MAX:
             raise ValueError("too many pixels")
         image.thumbnail((_SIDE_MAX, _SIDE_MAX))

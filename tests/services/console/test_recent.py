@@ -182,3 +182,10 @@ def test_readings_of_devices_without_number_are_bounded():
         tails.take(f"d{number}", b'{"values": [1]}')
     assert tails.window("d0", ended_at=0.0) is None
     assert tails.window("d599", ended_at=0.0) is not None
+
+
+@pytest.mark.parametrize(("file_format", "shown"), [("PNG", False), ("JPEG", True)])
+def test_a_large_file_is_shown_only_where_it_need_not_be_decoded_whole(file_format, shown):
+    file = io.BytesIO()
+    Image.new("RGB", (2400, 2000)).save(file, file_format)
+    assert (picture(Input("image", file.getvalue())) is not None) == shown
