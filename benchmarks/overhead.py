@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -230,21 +230,22 @@ def _spread(ratios: list[float]) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Measure, print, and write the figures."""
-    parser = argparse.ArgumentParser(description="What metrics, audit and control cost an edge worker.")
+def command(description: str, run: Callable[..., dict[str, Any]], *, samples: int, rounds: int) -> None:
+    """Measure as the command line says, print the figures and write them; `samples` and `rounds` are its defaults."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", default="digits", help="data set and shipped bundle")
-    parser.add_argument("--samples", type=int, default=4000, help="samples a round")
-    parser.add_argument("--rounds", type=int, default=10, help="rounds of both sides")
+    parser.add_argument("--samples", type=int, default=samples, help="samples a round")
+    parser.add_argument("--rounds", type=int, default=rounds, help="rounds of all sides")
     parser.add_argument("--broker", choices=("nats", "mosquitto"), default="mosquitto")
     parser.add_argument("--json", type=Path, help="write the figures here")
     chosen = parser.parse_args()
-    found = run(data.load(chosen.data), samples=chosen.samples, rounds=chosen.rounds, broker=chosen.broker)
-    text = json.dumps(found, indent=1)
+    text = json.dumps(
+        run(data.load(chosen.data), samples=chosen.samples, rounds=chosen.rounds, broker=chosen.broker), indent=1
+    )
     sys.stdout.write(text + "\n")
     if chosen.json:
         chosen.json.write_text(text + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    command("What metrics, audit and control cost an edge worker.", run, samples=5000, rounds=12)

@@ -9,9 +9,7 @@ worker's threads. `off_calls_us_per_sample`: what the calls of a worker whose tr
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import statistics
 import sys
 import tempfile
@@ -22,9 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from benchmarks.overhead import Side, await_ready, connected, measure
+from benchmarks.overhead import Side, await_ready, command, connected, measure
 from hybrid_model import bundle as bundle_file
-from hybrid_model import data
 from hybrid_model.data import Dataset
 from services.demo import configuration
 from services.demo.processes import WorkerProcess
@@ -164,21 +161,5 @@ def _middle(ratios: list[float]) -> dict[str, float]:
     return {name: round(ordered[round(share * (len(ordered) - 1))], 4) for name, share in quarters.items()}
 
 
-def main() -> None:
-    """Measure, print, and write the figures."""
-    parser = argparse.ArgumentParser(description="What traces cost an edge worker, off and on.")
-    parser.add_argument("--data", default="digits", help="data set and shipped bundle")
-    parser.add_argument("--samples", type=int, default=3000, help="samples a round")
-    parser.add_argument("--rounds", type=int, default=12, help="rounds of all three")
-    parser.add_argument("--broker", choices=("nats", "mosquitto"), default="mosquitto")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    chosen = parser.parse_args()
-    found = run(data.load(chosen.data), samples=chosen.samples, rounds=chosen.rounds, broker=chosen.broker)
-    text = json.dumps(found, indent=1)
-    sys.stdout.write(text + "\n")
-    if chosen.json:
-        chosen.json.write_text(text + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    command("What traces cost an edge worker, off and on.", run, samples=3000, rounds=12)

@@ -1,0 +1,36 @@
+"""One typed settings model for every process: a TOML file, the environment, and flags, the later over the former.
+
+    settings = load(Path("dewpoint.toml"), {"edge": {"batch_max": 8}})
+
+Environment variables are `DEWPOINT_SECTION__KEY`, as in `DEWPOINT_MQTT__HOST`; lists are JSON there. Secrets are never
+values: a setting names the file that holds one.
+"""
+
+from services.settings.connections import MqttSettings, RedisSettings, SiteSettings, TlsSettings
+from services.settings.inputs import InputSettings, LimitSettings, WindowSettings
+from services.settings.model import CONFIG_VARIABLE, Settings, load
+from services.settings.section import SettingsError
+from services.settings.watching import ConsoleSettings, LogSettings, MetricsSettings, TracesSettings
+from services.settings.workers import AuditSettings, CloudSettings, ControlSettings, EdgeSettings
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "AuditSettings",
+    "CloudSettings",
+    "ConsoleSettings",
+    "ControlSettings",
+    "EdgeSettings",
+    "InputSettings",
+    "LimitSettings",
+    "LogSettings",
+    "MetricsSettings",
+    "MqttSettings",
+    "RedisSettings",
+    "Settings",
+    "SettingsError",
+    "SiteSettings",
+    "TlsSettings",
+    "TracesSettings",
+    "WindowSettings",
+    "load",
+]

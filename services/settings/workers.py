@@ -1,0 +1,170 @@
+"""The edge worker, with its audits and exit control, and the cloud workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from services.settings.inputs import InputSettings
+from services.settings.section import Name, Section
+
+__all__ = ["AuditSettings", "CloudSettings", "ControlSettings", "EdgeSettings"]
+
+
+class AuditSettings(Section):
+    """Confident samples that the cloud checks, without an answer."""
+
+    share: float = Field(
+        0.01, ge=0, le=1, description="Share of the confident samples, chosen at random; 0 switches audits off."
+    )
+    queue_length_max: int = Field(
+        10_000, ge=1, le=1_000_000, description="Entries in the audit stream above which audits are dropped."
+    )
+
+    @field_validator("share")
+    @classmethod
+    def _none_or_some(cls, share: float) -> float:
+        if 0 < share < 1e-6:
+            raise ValueError("is 0, or at least 0.000001")
+        return share
+
+
+class ControlSettings(Section):
+    """What the exits are held at, as long as no set-point has come by MQTT."""
+
+    mode: Literal["fixed", "budget"] = Field(
+        "fixed", description="Hold a point of the bundle's calibrated path, or keep a budget."
+    )
+    point: int | None = Field(
+        None,
+        ge=0,
+        description="The point that is held, with a budget for latency the one held while that is kept; the bundle's "
+        "working point if unset.",
+    )
+    budget: (
+        Literal["escalated_share", "escalations_per_s", "energy_j_per_sample", "bytes_per_day", "latency_p99_ms"] | None
+    ) = Field(None, description="`budget`: the quantity to keep, of this worker.")
+    value: float | None = Field(None, ge=0, allow_inf_nan=False, description="`budget`: how much of it.")
+    allow_uncalibrated: bool = Field(False, description="Take points of the path that did not pass calibration, too.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.mode == "budget" and (self.budget is None or self.value is None):
+            raise ValueError("mode = 'budget' needs budget and value, such as budget = 'escalated_share', value = 0.2")
+        if self.mode == "fixed" and (self.budget is not None or self.value is not None):
+            raise ValueError("budget and value need mode = 'budget'")
+        return self
+
+
+class EdgeSettings(Section):
+    """The edge worker."""
+
+    bundle: str = Field("digits", min_length=1, description="The network: a .dew file, or the name of a shipped one.")
+    worker: Name | None = Field(None, description="The worker's name; if unset, one is made and kept in the spool.")
+    spool: Path = Field(Path("spool"), description="Folder of the worker's identity and journal; one worker each.")
+    inputs: list[InputSettings] = Field(
+        default_factory=lambda: [InputSettings()], min_length=1, description="What is taken in."
+    )
+    batch_max: int = Field(32, ge=1, le=4096, description="Samples computed together at most.")
+    linger_ms: float = Field(2.0, ge=0, le=1000, description="How long a batch that is not full waits for more.")
+    inbox_max: int = Field(1024, ge=1, description="Messages received and not yet handled.")
+    inbox_bytes_max: int = Field(64 << 20, ge=1 << 16, description="Bytes received and not yet handled.")
+    threads: int = Field(1, ge=1, le=256, description="Threads of the edge engine.")
+    thresholds: list[float] | None = Field(None, description="Exit thresholds in place of the bundle's, one an exit.")
+    control: ControlSettings = Field(default_factory=ControlSettings, description="Where the exits stand.")
+    provisional: bool = Field(True, description="Publish the edge's label of a hard sample at once.")
+    correction: bool = Field(False, description="Publish a cloud answer that comes after the final, as `correction`.")
+    deadline_s: float | None = Field(
+        None, gt=0, description="How long a hard sample may wait for the cloud; for ever if unset."
+    )
+    queue_length_max: int = Field(
+        100_000, ge=1, description="Entries in the feature stream above which hard samples keep the edge's label."
+    )
+    queue_age_max_s: float | None = Field(
+        None, gt=0, description="Age of the feature stream's oldest entry above which they do; any age if unset."
+    )
+    queue_bytes_max: int = Field(
+        256 << 20, ge=1 << 16, description="Memory of the feature stream above which they do; below Redis' `maxmemory`."
+    )
+    resend_per_s: float = Field(
+        200.0, gt=0, description="Hard samples that are sent again in a second, after Redis or its data were lost."
+    )
+    waiting_max: int = Field(
+        200_000, ge=1, description="Hard samples that may await the cloud; beyond, the surest keep the edge's label."
+    )
+    dedupe_window_s: float = Field(
+        86400.0, gt=0, description="Connected time for which finished samples are remembered."
+    )
+    journal_bytes_max: int = Field(
+        512 << 20,
+        ge=4 << 20,
+        description="Size of the journal's files. Finished samples are forgotten early to keep it; hard samples that "
+        "await the cloud may take half of it, beyond, the surest keep the edge's label.",
+    )
+    window_devices_max: int = Field(
+        10_000,
+        ge=1,
+        description="Devices whose readings are joined into windows; beyond, those silent the longest are forgotten. "
+        "Fewer, where their readings would take a quarter of `journal_bytes_max`.",
+    )
+    durability: Literal["process", "power"] = Field(
+        "process", description="What a committed sample survives: the process's end, or the loss of power too (slower)."
+    )
+    batch_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="A batch that takes longer ends the worker's process; so does another step, such as a commit, "
+        "after twice as long.",
+    )
+    max_deliveries: int = Field(
+        3, ge=1, description="Lone attempts after which a message that ends the worker each time is rejected."
+    )
+    drain_s: float = Field(10.0, gt=0, description="At shutdown, how long the batch in hand may take.")
+    features_key_file: Path | None = Field(
+        None, description="File of keys; features are encrypted under the first. Needs the extra `encryption`."
+    )
+    audit: AuditSettings = Field(
+        default_factory=AuditSettings, description="Confident samples that the cloud checks, without an answer."
+    )
+    inputs_kept: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Last inputs kept in memory for `dewpoint explain`; whoever reaches the metrics address sees them.",
+    )
+    inputs_kept_bytes_max: int = Field(64 << 20, ge=1 << 16, description="Memory that those may take.")
+
+
+class CloudSettings(Section):
+    """The cloud workers."""
+
+    bundles: list[str] = Field(
+        default_factory=list,
+        description="Bundle files, folders of them, or names of shipped ones; all shipped ones if empty.",
+    )
+    worker: Name | None = Field(None, description="The worker's name; if unset, one is made at each start.")
+    device: str = Field("cpu", description="Where torch computes: `cpu`, `cuda`, `cuda:1`, ...")
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads of torch; its own choice if unset.")
+    batch_max: int = Field(32, ge=1, le=65536, description="Samples computed together at most.")
+    linger_ms: float = Field(5.0, ge=0, le=10_000, description="How long a batch that is not full waits for more.")
+    lease_s: float = Field(30.0, gt=0, description="Entries that a worker leaves idle for this long go to another.")
+    batch_timeout_s: float = Field(60.0, gt=0, description="A batch that takes longer ends its worker.")
+    max_deliveries: int = Field(3, ge=1, description="Lone attempts after which an entry is a dead letter.")
+    dead_letters_max: int = Field(
+        10_000, ge=1, description="Dead letters of a stream above which the oldest are forgotten."
+    )
+    dead_letters_bytes_max: int = Field(
+        64 << 20, ge=1 << 16, description="Bytes of a stream's dead letters above which the oldest are forgotten."
+    )
+    features_key_file: Path | None = Field(
+        None, description="File of keys; features encrypted under any of them are read. Needs the extra `encryption`."
+    )
+    encrypted_only: bool = Field(False, description="Refuse features that are not encrypted: they are dead letters.")
+
+    @model_validator(mode="after")
+    def _keys_for_encrypted(self) -> Self:
+        if self.encrypted_only and self.features_key_file is None:
+            raise ValueError("encrypted_only needs features_key_file")
+        return self
