@@ -236,9 +236,14 @@ class CloudWorker:
             self._metrics.dead_letters_bytes.labels(network=network_id).set(letters_bytes)
         self._auditor.look(network_ids)
         metrics = self._metrics
-        gauges = (metrics.queue_depth, metrics.queue_oldest_age_s, metrics.dead_letters, metrics.dead_letters_bytes)
+        gauges = (
+            metrics.queue_depth,
+            metrics.queue_oldest_age_s,
+            metrics.dead_letters,
+            metrics.dead_letters_bytes,
+            metrics.audit_queue_depth,
+        )
         for network_id in self._shown - network_ids:
-            metrics.audit_queue_depth.remove(network_id)
             for gauge in gauges:
                 gauge.remove(network_id)
         self._shown = network_ids

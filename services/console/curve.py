@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from hybrid_model import bundle as bundles
 from hybrid_model.bundle import Manifest
 from hybrid_model.monitoring import WhatIfPoint, what_if_curve
@@ -22,14 +24,12 @@ class Curve:
     """The path of one bundle.
 
     Attributes:
-        bundle: `NAME@NETWORK_ID`.
         network_id: Its network.
         edge_share, accuracy: By point, on the tuning split.
         working_point: The bundle's own.
         passed: First and last point that passed calibration; None where none did.
     """
 
-    bundle: str
     network_id: str
     edge_share: tuple[float, ...]
     accuracy: tuple[float, ...]
@@ -43,7 +43,6 @@ class Curve:
         if told is None:
             return None
         return cls(
-            bundle=f"{manifest.name}@{manifest.network_id}",
             network_id=manifest.network_id,
             edge_share=tuple(point.edge_share for point in told.path),
             accuracy=tuple(point.accuracy for point in told.path),
@@ -58,11 +57,8 @@ class Curve:
 
     def at(self, position: float) -> tuple[float, float]:
         """Edge share and accuracy at a position between two points, as calibrated."""
-        position = min(max(position, 0.0), float(self.last))
-        low = min(int(position), self.last)
-        high, part = min(low + 1, self.last), position - low
-        share = self.edge_share[low] * (1 - part) + self.edge_share[high] * part
-        return share, self.accuracy[low] * (1 - part) + self.accuracy[high] * part
+        points = range(len(self.edge_share))
+        return float(np.interp(position, points, self.edge_share)), float(np.interp(position, points, self.accuracy))
 
     def has_passed(self, point: int) -> bool:
         """Whether a point lies in the part that passed calibration."""

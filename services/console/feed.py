@@ -5,12 +5,11 @@ Its session ends with it, and labels and inputs are asked for at QoS 0: whatever
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import Final, Protocol
 
 from services.console.inputs import Input, ReadingTails
-from services.edge.topics import InputTopics
+from services.edge.topics import InputTopics, without_share
 from services.logs import Occasionally, get_logger
 from services.messages import Control, Label, MessageError, Sample, Status, control_topic, label_topic, status_topic
 from services.mqtt import Delivery, Filter, MqttError, MqttLink
@@ -21,7 +20,6 @@ __all__ = ["Feed", "Listener"]
 _PUBLISH_TIMEOUT_S: Final = 2.0
 _CONTROL_BYTES_MAX: Final = 1 << 16
 _PICTURE_BYTES_MAX: Final = 1 << 20
-_SHARED: Final = re.compile(r"^\$share/[^/]+/")
 
 
 class Listener(Protocol):
@@ -65,7 +63,7 @@ class Feed:
         self._status_prefix = status_topic(self._site, "x")[:-1]
         self._log, self._occasionally = get_logger("console"), Occasionally(burst=3, period_s=60.0)
         # A share of the workers' own subscription would take samples from them: the console listens beside it.
-        inputs = [_SHARED.sub("", topic) for topic in self._topics.filters]
+        inputs = [without_share(topic) for topic in self._topics.filters]
         self._link = MqttLink(
             settings.mqtt,
             client_id=f"dewpoint-{self._site}-console-{secrets.token_hex(4)}",

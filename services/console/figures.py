@@ -142,8 +142,9 @@ def device_figures(pages: Iterable[MetricsPage]) -> list[DeviceFigures]:
             of(name).corrected += round(value)
         for name, value in page.by("device", "last_seen_timestamp_seconds").items():
             of(name).last_seen = max(value, of(name).last_seen or 0.0)
+        thresholds = page.by("device", "drift_psi_threshold")
         for name, value in page.by("device", "drift_psi").items():
-            if (threshold := page.value("drift_psi_threshold", device=name)) is not None:
+            if (threshold := thresholds.get(name)) is not None:
                 of(name).drift, of(name).drift_threshold = value, threshold
     return sorted(found.values(), key=lambda device: _natural(device.name))
 

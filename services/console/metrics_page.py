@@ -39,10 +39,6 @@ class MetricsPage:
         """The sum over the series of a name that have these labels; 0 where there is none."""
         return sum(value for found, value in self.each(name) if labels.items() <= found.items())
 
-    def value(self, name: str, **labels: str) -> float | None:
-        """The first series of a name that has these labels; None where there is none."""
-        return next((value for found, value in self.each(name) if labels.items() <= found.items()), None)
-
     def by(self, label: str, name: str) -> dict[str, float]:
         """The sums over the series of a name, by the value of one label."""
         sums: dict[str, float] = defaultdict(float)

@@ -8,13 +8,16 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
-__all__ = ["occlusion_picture"]
+from services.console.pictures import png_url
+
+__all__ = ["LESS_SURE", "SURER", "occlusion_picture"]
+
+LESS_SURE: Final = "#1f6fb2"
+SURER: Final = "#d07a1f"
 
 _SIDE: Final = 240
-_LESS_SURE: Final = np.array([31, 111, 178], dtype=np.float64)
-_SURER: Final = np.array([208, 122, 31], dtype=np.float64)
 _STRENGTH: Final = 0.75
 _CELLS_MAX: Final = 1 << 16
 _PAPER: Final = (236, 236, 236)
@@ -39,12 +42,10 @@ def occlusion_picture(found: dict[str, Any]) -> str | None:
         (below.shape[1], below.shape[0]), Image.Resampling.NEAREST
     )
     strength = np.asarray(heat, dtype=np.float64)[:, :, np.newaxis]
-    colour = np.where(strength > 0, _SURER, _LESS_SURE)
+    colour = np.where(strength > 0, ImageColor.getrgb(SURER), ImageColor.getrgb(LESS_SURE))
     part = _STRENGTH * np.abs(strength)
     pixels = (below * (1 - part) + colour * part).round().astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return png_url(Image.fromarray(pixels))
 
 
 def _ground(told: dict[str, Any], *, window: bool) -> npt.NDArray[np.float64]:

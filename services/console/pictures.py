@@ -13,7 +13,7 @@ from PIL import Image
 
 from services.console.inputs import Input
 
-__all__ = ["array_picture", "line_chart", "picture"]
+__all__ = ["picture", "png_url"]
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 #: More are not decoded: the page waits for it.
@@ -31,22 +31,22 @@ def picture(found: Input) -> str | None:
     try:
         if found.kind == "image":
             return _file_picture(found.data)
-        return array_picture(_array(found))
+        return _array_picture(_array(found))
     except Exception:  # a decoder fed with anything raises anything
         return None
 
 
-def array_picture(array: npt.NDArray[Any]) -> str | None:
+def _array_picture(array: npt.NDArray[Any]) -> str | None:
     """An array (H, W, C) or (H, W) as PNG; one of a single row, (1, W, C) or (rows, C), as a line chart."""
     if array.ndim == 3 and array.shape[0] == 1:
-        return line_chart(array[0])
+        return _line_chart(array[0])
     if array.ndim == 3 and array.shape[2] in (1, 3, 4):
         grey = array[:, :, 0] if array.shape[2] == 1 else array
-        return _png(Image.fromarray(_bytes(grey)))
-    return line_chart(np.atleast_2d(array)) if array.ndim <= 2 else None
+        return png_url(Image.fromarray(_bytes(grey)))
+    return _line_chart(np.atleast_2d(array)) if array.ndim <= 2 else None
 
 
-def line_chart(rows: npt.NDArray[Any]) -> str:
+def _line_chart(rows: npt.NDArray[Any]) -> str:
     """Rows (n, channels) as SVG, a line for each of the first channels, all on one scale."""
     step = max(1, math.ceil(len(rows) / _POINTS_MAX))
     shown = np.asarray(rows[::step, :_CHANNELS_MAX], dtype=np.float64)
@@ -70,7 +70,7 @@ def _file_picture(data: bytes) -> str:
         if image.width * image.height > _PIXELS_MAX:
             raise ValueError("too many pixels")
         image.thumbnail((_SIDE_MAX, _SIDE_MAX))
-        return _png(image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB"))
+        return png_url(image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB"))
 
 
 def _array(found: Input) -> npt.NDArray[Any]:
@@ -85,7 +85,8 @@ def _bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.asarray((array - least) * (255.0 / (most - least or 1.0)), dtype=np.uint8)
 
 
-def _png(image: Image.Image) -> str:
+def png_url(image: Image.Image) -> str:
+    """A data URL of an image, which is made smaller where it is large."""
     image.thumbnail((_SIDE_MAX, _SIDE_MAX))
     file = io.BytesIO()
     image.save(file, "PNG")

@@ -13,9 +13,9 @@ from services.console.asking import ask, reason_of
 from services.console.metrics_page import MetricsPage
 from services.logs import Occasionally, get_logger
 
-__all__ = ["PERIOD_S", "Scrape", "Scraper"]
+__all__ = ["Scrape", "Scraper"]
 
-PERIOD_S: Final = 1.0
+_PERIOD_S: Final = 1.0
 _TIMEOUT_S: Final = 1.0
 _PAGE_BYTES_MAX: Final = 8 << 20
 _AT_ONCE: Final = 16
@@ -73,7 +73,7 @@ class Scraper:
                     self._on_round(dict(self._scrapes))
                 except Exception:  # a worker may show anything; the page goes on with what it had
                     self._log.exception("scrapes_not_understood")
-                self._stop.wait(max(0.05, PERIOD_S - (time.monotonic() - began)))
+                self._stop.wait(max(0.05, _PERIOD_S - (time.monotonic() - began)))
 
     def _asked(self, before: Scrape) -> Scrape:
         try:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hybrid_model.monitoring import WhatIfPoint
 from services.console.curve import Curve
 from services.console.device_labels import DeviceLabels
 from services.console.figures import DeviceFigures, Figures, device_figures, figures
 from services.console.history import History, Point
 from services.console.increments import Meter
 from services.console.inputs import Input
-from services.console.metrics_page import MetricsPage
 from services.console.recent import RecentSamples
 from services.console.scraping import Scrape
 from services.console.workers import Acknowledgement, WorkerView, acknowledgement, figure, worker_views
@@ -33,14 +33,14 @@ class Snapshot:
         figures: Of the whole site.
         devices: Of each device, by name.
         points: The last minutes.
-        pages: The metrics themselves, of all workers that ever answered.
+        measured: The curve of the path as the live audit estimates it; empty where there is none.
         at: When, epoch seconds; None before the first round.
     """
 
     figures: Figures = field(default_factory=Figures)
     devices: tuple[DeviceFigures, ...] = ()
     points: tuple[Point, ...] = ()
-    pages: tuple[MetricsPage, ...] = ()
+    measured: tuple[WhatIfPoint, ...] = ()
     at: float | None = None
 
 
@@ -104,7 +104,8 @@ class State:
         pages = tuple(scrape.page for scrape in scrapes.values() if scrape.page is not None)
         found, at = figures(pages), time.time()
         self._history.add(at, self._meter.rises(scrapes), queue=found.queue)
-        snapshot = Snapshot(found, tuple(device_figures(pages)), tuple(self._history.points), pages, at)
+        measured = () if self.curve is None else self.curve.measured(pages)
+        snapshot = Snapshot(found, tuple(device_figures(pages)), tuple(self._history.points), measured, at)
         with self._lock:
             self._scrapes, self._snapshot = scrapes, snapshot
 

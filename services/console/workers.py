@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ class WorkerView:
         name: Its name, or its address where it has not told one.
         role: edge or cloud.
         state: online, stopped, offline; cloud workers answer or are `silent`.
-        bundle, kernel, version: As it tells; empty where it does not.
+        bundle, kernel: As it tells; empty where it does not.
         control: What its status says of control; nothing for cloud workers.
         url: Where its metrics are; None where they are not known.
         error: Why its metrics could not be read; None where they could.
@@ -35,7 +35,6 @@ class WorkerView:
     state: str
     bundle: str = ""
     kernel: str = ""
-    version: str = ""
     control: Mapping[str, Any] | None = None
     url: str | None = None
     error: str | None = None
@@ -57,9 +56,9 @@ def worker_views(statuses: Mapping[str, Status], scrapes: Iterable[Scrape]) -> l
         view = _scraped(scrape)
         told = found.get(view.name)
         if told is not None and view.role == "edge":
-            view = WorkerView(
-                told.name, "edge", told.state, told.bundle or view.bundle, told.kernel or view.kernel,
-                view.version, told.control, scrape.url, scrape.error,
+            view = replace(
+                view, state=told.state, bundle=told.bundle or view.bundle, kernel=told.kernel or view.kernel,
+                control=told.control,
             )  # fmt: skip
         found[view.name] = view
     return sorted(found.values(), key=lambda one: ({"edge": 0, "cloud": 1}.get(one.role, 2), one.name))
@@ -73,9 +72,8 @@ def _scraped(scrape: Scrape) -> WorkerView:
     role: Role = "edge" if scrape.page.has("mqtt_connected") or info.get("role") == "edge" else "cloud"
     name = info.get("worker") or urlsplit(scrape.url).netloc
     return WorkerView(
-        name, role, state, info.get("bundle", ""), info.get("kernel", ""),
-        info.get("version", ""), None, scrape.url, scrape.error,
-    )  # fmt: skip
+        name, role, state, info.get("bundle", ""), info.get("kernel", ""), url=scrape.url, error=scrape.error
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,14 +30,13 @@ class ExitPath:
         self.last = len(path) - 1
         self.working_point = calibration.point
         self._thresholds = [one.thresholds for one in path]
-        self._shares = [1.0 - one.edge_share for one in path]
         self._passed: tuple[int, int] | None = None
         if calibration.start is not None and calibration.passed is not None:
             self._passed = (calibration.start, calibration.passed)
         least = 0.5 / calibration.tuning.samples  # a share that no split of this size can tell from 0
         self._log_odds: list[float] = []
-        for share in self._shares:
-            found = log_odds(min(max(share, least), 1.0 - least))
+        for one in path:
+            found = log_odds(min(max(1.0 - one.edge_share, least), 1.0 - least))
             if self._log_odds:  # points of the same share stay apart: elsewhere their shares may differ
                 found = min(found, self._log_odds[-1] - _STEP_MIN)
             self._log_odds.append(found)
@@ -60,12 +59,6 @@ class ExitPath:
     def is_calibrated(self, position: float) -> bool:
         """Whether a position lies in the part that passed."""
         return self._passed is not None and self._passed[0] <= position <= self._passed[1]
-
-    def expected_share(self, position: float) -> float:
-        """The share of calibration's tuning split that rises at a position, 0 to 1."""
-        low = min(int(position), self.last)
-        high = min(low + 1, self.last)
-        return self._shares[low] + (position - low) * (self._shares[high] - self._shares[low])
 
     def log_odds_at(self, position: float) -> float:
         """The log-odds of the share that rises; falls strictly along the path."""

@@ -61,17 +61,21 @@ def _common(servers: Servers, metrics_port: int) -> dict[str, Any]:
 
 def write(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> Path:
     """Write a settings file of these sections."""
-    path.write_text("")
-    return add(path, sections)
+    path.write_text(_text(sections))
+    return path
 
 
-def add(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> Path:
+def add(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
     """Add sections to a settings file."""
+    with path.open("a") as file:
+        file.write(_text(sections))
+
+
+def _text(sections: Mapping[str, Mapping[str, Any]]) -> str:
     lines: list[str] = []
     for name, section in sections.items():
         lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in section.items()), ""]
-    path.write_text(path.read_text() + "\n".join([*lines, ""]))
-    return path
+    return "\n".join([*lines, ""])
 
 
 def _toml(value: Any) -> str:

@@ -10,28 +10,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult
 from services.edge.audit_queue import AuditQueue
+from services.edge.engine import Engine
 from services.edge.reading import Candidate
 from services.logs import Occasionally, get_logger
 from services.messages import Audit, Escalation
 from services.metrics import DeviceNames, EdgeMetrics
 
 __all__ = ["Audits", "Chosen"]
-
-
-class Engine(Protocol):
-    """What audits ask of an edge engine."""
-
-    def infer(self, batch: npt.NDArray[Any], *, force_cut: bool = False) -> EdgeResult:
-        """Compute every exit and the features of a batch (N, H, W, C)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,10 +21,11 @@ from services.control.controller import PERIOD_S
 from services.control.overload import Overload
 from services.edge.control_metrics import ControlGauges
 from services.edge.control_settings import costs, decoded, pinned, wanted
+from services.edge.engine import Engine
 from services.edge.errors import EdgeError
-from services.edge.mixing import Engine, decide
+from services.edge.mixing import decide
 from services.logs import Occasionally, get_logger
-from services.messages import Control, MessageError
+from services.messages import SET_POINT_REFUSED, Control, MessageError
 from services.metrics import EdgeMetrics
 from services.settings import EdgeSettings
 
@@ -66,8 +67,8 @@ class ExitControl:
         self._random = np.random.default_rng() if random is None else random
         self._pinned = pinned(settings, manifest)
         self._own = tuple(one.threshold for one in manifest.exits) if self._pinned is None else self._pinned
-        calibrated = manifest.calibration is not None and self._pinned is None
-        self._path = ExitPath(manifest.calibration) if calibrated and manifest.calibration is not None else None
+        calibration = manifest.calibration if self._pinned is None else None
+        self._path = None if calibration is None else ExitPath(calibration)
         self._costs = costs(manifest)
         self._gauges = ControlGauges(metrics)
         self._set_points = {one: metrics.control_set_points.labels(outcome=one) for one in ("accepted", "refused")}
@@ -134,7 +135,7 @@ class ExitControl:
                 set_point = self._from_settings if not payload else decoded(payload)
                 self._check(set_point)
             except (MessageError, SetPointRefused) as refused:
-                self._refused = f"set-point refused: {refused}"[:_ERROR_CHARS_MAX]
+                self._refused = f"{SET_POINT_REFUSED}: {refused}"[:_ERROR_CHARS_MAX]
                 self._set_points["refused"].inc()
                 held_back = self._occasionally.passes("set_point_refused")
                 if held_back is not None:
@@ -217,7 +218,7 @@ class ExitControl:
                 "mode": kept.mode,
                 "point": int(position) if fixed and position is not None else None,
                 "position": position,
-                "budget": None if kept.budget is None else {"name": kept.budget.name, "value": kept.budget.value},
+                "budget": kept.to_json()["budget"],
                 "measured": None if measured is None else float(f"{measured:.4g}"),
                 "source": self._source,
                 "calibrated": self._is_calibrated(),

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.runtime import EdgeResult
 from hybrid_model.runtime.result import joined
+from services.edge.engine import Engine
 
-__all__ = ["Engine", "decide"]
-
-
-class Engine(Protocol):
-    """What is asked of an edge engine; `hybrid_model.runtime.EdgeEngine` is one."""
-
-    def infer(self, batch: npt.NDArray[Any], *, thresholds: Sequence[float] | None = None) -> EdgeResult:
-        """Decide for a batch (N, H, W, C)."""
+__all__ = ["decide"]
 
 
 def decide(

@@ -8,10 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult
@@ -34,20 +32,7 @@ from services.mqtt import Delivery
 from services.settings import Settings
 from services.traces import EdgeSpans, EdgeTraces
 
-__all__ = ["Decided", "Engine", "Router"]
-
-
-class Engine(Protocol):
-    """What the router asks of an edge engine; `hybrid_model.runtime.EdgeEngine` is one."""
-
-    @property
-    def kernel(self) -> str:
-        """Name of the kernels that run."""
-
-    def infer(
-        self, batch: npt.NDArray[Any], *, thresholds: Sequence[float] | None = None, force_cut: bool = False
-    ) -> EdgeResult:
-        """Decide for a batch (N, H, W, C)."""
+__all__ = ["Decided", "Router"]
 
 
 @dataclass(slots=True, eq=False)

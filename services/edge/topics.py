@@ -9,7 +9,7 @@ from typing import Final
 from services.messages import MessageError, device_of_level
 from services.settings import InputSettings
 
-__all__ = ["InputTopics", "topic_filter"]
+__all__ = ["InputTopics", "topic_filter", "without_share"]
 
 _KNOWN_MAX: Final = 4096
 _TOPIC_CHARS_MAX: Final = 512
@@ -19,6 +19,11 @@ _SHARED: Final = re.compile(r"^\$share/[^/]+/")
 def topic_filter(topic: str, site: str) -> str:
     """The MQTT filter of an input's topic: `{site}` filled in, `+` for the device."""
     return topic.replace("{site}", site).replace("{device}", "+")
+
+
+def without_share(topic: str) -> str:
+    """A topic or filter without the `$share/NAME/` of a shared subscription."""
+    return _SHARED.sub("", topic)
 
 
 class InputTopics:
@@ -46,7 +51,7 @@ class InputTopics:
 
 def _pattern(topic: str, site: str) -> re.Pattern[str]:
     levels = []
-    for level in _SHARED.sub("", topic).split("/"):
+    for level in without_share(topic).split("/"):
         if level == "{device}":
             levels.append("(?P<device>[^/]*)")
         elif level == "+":

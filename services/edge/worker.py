@@ -20,6 +20,7 @@ from services.edge.connection import Connection
 from services.edge.control import ExitControl
 from services.edge.deadlines import Deadlines
 from services.edge.drift import DriftGauges
+from services.edge.engine import Engine
 from services.edge.errors import EdgeError, StorageFailed
 from services.edge.finals import Finals
 from services.edge.in_hand import InHand
@@ -29,7 +30,7 @@ from services.edge.labels import LabelMaker
 from services.edge.outbox import Outbox
 from services.edge.queue_limits import QueueLimits
 from services.edge.replies import ReplyReader
-from services.edge.router import Engine, Router
+from services.edge.router import Router
 from services.edge.spool import Spool
 from services.edge.storage import Storage
 from services.edge.streams import Streams

@@ -5,7 +5,16 @@ read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageErr
 """
 
 from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
-from services.messages.labels import BUDGETS, Budget, Control, Label, LabelReason, LabelStatus, Status
+from services.messages.labels import (
+    BUDGETS,
+    SET_POINT_REFUSED,
+    Budget,
+    Control,
+    Label,
+    LabelReason,
+    LabelStatus,
+    Status,
+)
 from services.messages.names import (
     control_topic,
     device_of_level,
@@ -22,6 +31,7 @@ from services.messages.traceparent import TRACEPARENT, traceparent
 __all__ = [
     "BUDGETS",
     "SCHEMA_VERSION",
+    "SET_POINT_REFUSED",
     "TRACEPARENT",
     "Audit",
     "Budget",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from services.version import own_version
 
 __all__ = ["BATCH", "LATENCY_S", "WORK_S", "ProcessMetrics"]
 
@@ -39,7 +39,7 @@ class ProcessMetrics:
     ) -> None:
         """Say what this process is. A cloud worker belongs to no site and serves any number of networks."""
         names = {"role": role, "worker": worker, "kernel": kernel, "site": site, "bundle": bundle, "network": network}
-        self._info.labels(**names, version=_version()).info({})
+        self._info.labels(**names, version=own_version()).info({})
 
     def _counter(self, name: str, sentence: str, *labels: str) -> Counter:
         return Counter(f"dewpoint_{name}", sentence, labels, registry=self.registry)
@@ -49,11 +49,3 @@ class ProcessMetrics:
 
     def _histogram(self, name: str, sentence: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"dewpoint_{name}", sentence, labels, buckets=buckets, registry=self.registry)
-
-
-def _version() -> str:
-    """Ours; "" in a checkout that is not installed."""
-    try:
-        return version("dewpoint")
-    except PackageNotFoundError:
-        return ""

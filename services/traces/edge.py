@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer, format_trace_id, s
 from services.messages import TRACEPARENT, Escalation, Label, MessageError, traceparent
 from services.traces.exporter import Exporter
 from services.traces.harmless import harmless
-from services.traces.links import context_of, nanoseconds, now_ns, sampled, traceparent_of
+from services.traces.links import context_of, nanoseconds, sampled, traceparent_of
 from services.traces.off import EdgeSpans, EdgeTraces, Key, Traced
 
 if TYPE_CHECKING:
@@ -93,12 +94,12 @@ class _Batch(EdgeSpans):
 
     def __init__(self, exporter: Exporter, labels: _Labels) -> None:
         self._exporter, self._labels = exporter, labels
-        self._times = [now_ns()]
+        self._times = [time.time_ns()]
         self._spans: dict[Key, Span] = {}
 
     @harmless()
     def decoded(self, samples: Sequence[Traced]) -> None:
-        self._times.append(now_ns())
+        self._times.append(time.time_ns())
         for one in samples:
             told = traceparent(one.arrival.delivery.user_property(TRACEPARENT)) or one.traceparent
             if told is not None and not sampled(told):
@@ -115,7 +116,7 @@ class _Batch(EdgeSpans):
 
     @harmless()
     def inferred(self, samples: Sequence[Traced], result: EdgeResult) -> None:
-        self._times.append(now_ns())
+        self._times.append(time.time_ns())
         for row, one in enumerate(samples):
             span = self._spans.get(one.key)
             if span is not None:
@@ -127,7 +128,7 @@ class _Batch(EdgeSpans):
     def committed(self) -> None:
         if not self._spans:
             return
-        self._times.append(now_ns())
+        self._times.append(time.time_ns())
         batch = self._batch_spans(self._exporter.batches)
         link = Link(batch.get_span_context())
         for key, span in self._spans.items():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from opentelemetry.context import Context
@@ -21,6 +20,7 @@ from prometheus_client import Counter
 
 from services.logs import Occasionally, get_logger
 from services.settings import TracesSettings
+from services.version import own_version
 
 __all__ = ["Exporter"]
 
@@ -53,7 +53,7 @@ class Exporter:
             "service.name": service,
             "service.namespace": site,
             "service.instance.id": worker,
-            "service.version": _version(),
+            "service.version": own_version(),
         }
         resource = Resource.create({name: value for name, value in about.items() if value})
         sampler = ParentBased(TraceIdRatioBased(settings.share))
@@ -157,10 +157,3 @@ def _listen_to_opentelemetry() -> None:
     if not any(isinstance(one, _ToOurLog) for one in theirs.handlers):
         theirs.addHandler(_ToOurLog())
         theirs.propagate = False
-
-
-def _version() -> str:
-    try:
-        return version("dewpoint")
-    except PackageNotFoundError:
-        return ""

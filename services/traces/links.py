@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from opentelemetry.context import Context
@@ -16,7 +15,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-__all__ = ["context_of", "nanoseconds", "now_ns", "sampled", "traceparent_of"]
+__all__ = ["context_of", "nanoseconds", "sampled", "traceparent_of"]
 
 _SAMPLED: Final = TraceFlags.SAMPLED
 _NO_PARENT: Final = Context()
@@ -41,11 +40,6 @@ def traceparent_of(span: Span) -> str:
     context = span.get_span_context()
     flags = context.trace_flags & _SAMPLED
     return f"00-{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}-{flags:02x}"
-
-
-def now_ns() -> int:
-    """Nanoseconds since 1970."""
-    return time.time_ns()
 
 
 def nanoseconds(at: float) -> int:

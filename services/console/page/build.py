@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Final
 
-from nicegui import background_tasks, ui
+from nicegui import ui
 
 from services.console.page.desk import Desk
 from services.console.page.elements import box
@@ -37,7 +36,7 @@ def add_page(desk: Desk) -> None:
         dialog = SampleDialog(desk)
         with box("main", "page") as main:
             tiles = Tiles(desk)
-            cards = SampleCards(desk, lambda sample: _begin(dialog.show(sample)))
+            cards = SampleCards(desk, dialog.show)
             steering = Steering(desk)
             charts = HistoryCharts(desk)
             devices = DeviceTable(desk)
@@ -63,7 +62,3 @@ def add_page(desk: Desk) -> None:
         ui.timer(_LETTERS_S, letters.refresh)
         await ui.context.client.connected(timeout=30.0)
         await header.remember()
-
-
-def _begin(work: Coroutine[Any, Any, None]) -> None:
-    background_tasks.create(work)

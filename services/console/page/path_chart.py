@@ -16,7 +16,7 @@ __all__ = ["PathChart"]
 
 
 class PathChart:
-    """Built within a panel; `refresh` every two seconds."""
+    """Built within a panel; `refresh` each second."""
 
     def __init__(self, desk: Desk, curve: Curve) -> None:
         self._desk, self._curve = desk, curve
@@ -33,9 +33,8 @@ class PathChart:
     def refresh(self) -> None:
         """Draw what has moved."""
         state = self._desk.state
-        measured = self._curve.measured(state.snapshot.pages)
-        share = _present_share(self._desk)
-        shown = (measured, share, state.position)
+        measured, share, position = state.snapshot.measured, _present_share(self._desk), state.position
+        shown = (measured, share, position)
         if shown == self._shown:
             return
         self._shown = shown
@@ -46,7 +45,6 @@ class PathChart:
         least = min(100 * min(self._curve.accuracy), *(height for _, height in live), 99.0)
         step = 5 if least >= 75 else 25
         self._chart.options["yAxis"] |= {"min": step * math.floor(least / step), "interval": step}
-        position = state.position
         if position is None and share is not None:
             series[3]["data"] = [[100 * share, None]]
         elif position is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from nicegui import ui
 
 from services.console.page.desk import Desk
-from services.console.page.elements import Text, box, panel
-from services.console.page.wording import milliseconds, percent
+from services.console.page.elements import Text, box, panel, picture_box
+from services.console.page.wording import milliseconds, percent, place
 from services.console.pictures import picture
 from services.console.recent import RecentSample, Which
 
@@ -29,7 +29,7 @@ class SampleCards:
         on_open: Called with the sample whose card was chosen, by pointer or keyboard.
     """
 
-    def __init__(self, desk: Desk, on_open: Callable[[RecentSample], None]) -> None:
+    def __init__(self, desk: Desk, on_open: Callable[[RecentSample], Awaitable[None]]) -> None:
         self._desk, self._on_open = desk, on_open
         self._which: Which = "all"
         self._cards: deque[ui.element] = deque()
@@ -78,7 +78,7 @@ class SampleCards:
         assert final is not None
         device, in_cloud = sample.key[0], final.exit == "cloud"
         shown = None if sample.input is None else picture(sample.input)
-        where = "cloud" if in_cloud else f"exit {final.exit}"
+        where = place(final.exit)
         card = box("button", f"sample {'corrected' if sample.corrected else ''}", name="sample")
         card.props["type"] = "button"
         card.props["aria-label"] = f"{final.label}, {device}, {where}: details"
@@ -87,8 +87,7 @@ class SampleCards:
             if shown is None:
                 Text("span", "input not seen", "blank")
             else:
-                image = box("img", "window" if shown.startswith("data:image/svg") else "")
-                image.props["src"], image.props["alt"] = shown, ""
+                picture_box(shown)
             with box("span", "told"):
                 with box("span", "label"):
                     if sample.corrected and sample.provisional is not None and final.corrected:

@@ -8,10 +8,10 @@ from typing import Any, Final
 from nicegui import run, ui
 
 from services.console.explanation import ExplanationMissing, explanation
-from services.console.occlusion import occlusion_picture
+from services.console.occlusion import LESS_SURE, SURER, occlusion_picture
 from services.console.page.desk import Desk
-from services.console.page.elements import Text, box
-from services.console.page.wording import joules, milliseconds, percent
+from services.console.page.elements import Text, box, picture_box
+from services.console.page.wording import NOTHING, joules, milliseconds, percent, place
 from services.console.pictures import picture
 from services.console.recent import RecentSample
 from services.messages import Label
@@ -75,15 +75,14 @@ class SampleDialog:
                 Text("h3", f"Where exit {found['occlusion']['exit']} looks").style("margin: 12px 0 4px")
                 self._picture(shown, "The input, coloured by what covering each part of it changes")
                 with box("div", "legend").style("margin-top: 6px"):
-                    Text("span", "less sure when covered", "dot").style("--key: #1f6fb2")
-                    Text("span", "surer", "dot").style("--key: #d07a1f")
+                    Text("span", "less sure when covered", "dot").style(f"--key: {LESS_SURE}")
+                    Text("span", "surer", "dot").style(f"--key: {SURER}")
 
     def _picture(self, url: str | None, alt: str) -> None:
         if url is None:
             Text("p", "The input was not seen, or is kept no longer.", "notice")
             return
-        image = box("img", "window" if url.startswith("data:image/svg") else "")
-        image.props["src"], image.props["alt"] = url, alt
+        picture_box(url, alt)
 
 
 def _facts(sample: RecentSample) -> list[tuple[str, str]]:
@@ -107,8 +106,7 @@ def _facts(sample: RecentSample) -> list[tuple[str, str]]:
 
 
 def _answer(label: Label) -> str:
-    where = "cloud" if label.exit == "cloud" else f"exit {label.exit}"
-    return f"{label.label} ({percent(label.confidence)}, {where})"
+    return f"{label.label} ({percent(label.confidence)}, {place(label.exit)})"
 
 
 def _explained(found: dict[str, Any]) -> None:
@@ -145,4 +143,4 @@ def _class(found: dict[str, Any], index: int) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return NOTHING if value is None else f"{value:.3f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box
-from services.console.page.wording import count, joules, milliseconds, percent, times
+from services.console.page.wording import NOTHING, count, joules, milliseconds, percent, times
 
 __all__ = ["Tiles"]
 
@@ -27,7 +27,7 @@ class Tiles:
             ):
                 with box("div", "tile"):
                     Text("dt", title)
-                    figure = Text("dd", "–", "figure", name=name)
+                    figure = Text("dd", NOTHING, "figure", name=name)
                     self._figures[name] = (figure, Text("dd", "", "note", name=f"{name}-note"))
 
     def refresh(self) -> None:

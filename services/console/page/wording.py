@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-__all__ = ["ago", "count", "joules", "milliseconds", "percent", "times"]
+__all__ = ["NOTHING", "THIN", "ago", "count", "joules", "milliseconds", "percent", "place", "times"]
 
 NOTHING: Final = "–"
 THIN: Final = "\N{NARROW NO-BREAK SPACE}"
@@ -37,6 +37,11 @@ def milliseconds(value_ms: float | None) -> str:
     if value_ms >= 10_000:
         return f"{value_ms / 1000:.0f}{THIN}s"
     return f"{value_ms:.0f}{THIN}ms" if value_ms >= 10 else f"{value_ms:.1f}{THIN}ms"
+
+
+def place(exit_: int | str) -> str:
+    """Where a label was given: an exit of the edge, or the cloud."""
+    return "cloud" if exit_ == "cloud" else f"exit {exit_}"
 
 
 def times(factor: float | None) -> str:

@@ -191,7 +191,6 @@ def test_what_is_no_page_of_metrics_is_an_error_of_its_worker(wait_for):
         return 200, "text/plain", b"<html>" + b"x" * 100
 
     port = free_port()
-    scraper = Scraper([f"http://127.0.0.1:{port}"], found.update)
     with MetricsServer(MetricsSettings(port=port), EdgeMetrics().registry, routes={"/other": show}):
         scraper = Scraper([f"http://127.0.0.1:{port}/other?"], found.update)
         scraper.start()

@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 
 from hybrid_model import bundle
+from hybrid_model.bundle import Calibration
 from services.control import Controller, Costs, ExitPath, Latencies, Tally
 from services.messages import Budget, Control
 
 COSTS = Costs(exits_j=(1e-6,), cloud_j=11e-6, feature_bytes=100)
 
 
-def path_of(name: str) -> ExitPath:
-    """The calibrated path of a shipped bundle."""
+def calibration_of(name: str) -> Calibration:
+    """The calibration of a shipped bundle."""
     calibration = bundle.load(bundle.resolve(name)).manifest.calibration
     assert calibration is not None
-    return ExitPath(calibration)
+    return calibration
+
+
+def path_of(name: str) -> ExitPath:
+    """Its calibrated path."""
+    return ExitPath(calibration_of(name))
 
 
 def controller(path: ExitPath, name: str, value: float, *, low: int = 0, high: int | None = None) -> Controller:

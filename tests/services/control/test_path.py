@@ -5,18 +5,25 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from hybrid_model.bundle import Calibration
 from services.control import ExitPath, NotCalibrated, mixed
 from tests.hybrid_model.small_calibration import small_calibration
-from tests.services.control.streams import path_of
+from tests.services.control.streams import calibration_of, path_of
 
 BUNDLES = ("digits", "cifar10", "cifar100", "har")
 
 
 def small(**changes: object) -> ExitPath:
     return ExitPath(Calibration.model_validate(small_calibration() | changes))
+
+
+def shares_at(bundle: str, positions: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The shares of calibration's tuning split that rise at positions."""
+    shares = [1.0 - one.edge_share for one in calibration_of(bundle).path]
+    return np.interp(positions, np.arange(len(shares)), shares)
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
@@ -29,8 +36,9 @@ def test_every_position_is_found_again_by_its_log_odds(bundle):
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_along_the_path_ever_fewer_rise(bundle):
     path = path_of(bundle)
-    odds = [path.log_odds_at(position) for position in np.linspace(0, path.last, 301)]
-    shares = [path.expected_share(position) for position in np.linspace(0, path.last, 301)]
+    positions = np.linspace(0, path.last, 301)
+    odds = [path.log_odds_at(position) for position in positions]
+    shares = shares_at(bundle, positions)
 
     assert all(after < before for before, after in pairwise(odds))
     assert all(after <= before for before, after in pairwise(shares))
@@ -69,18 +77,16 @@ def test_where_nothing_passed_nothing_may_be_taken():
 
 
 def test_between_two_points_a_mix_gives_the_share_between_theirs():
-    path = path_of("cifar10")
     random = np.random.default_rng(1)
     for position in (10.0, 10.25, 33.9):
         points = mixed(position, 20_000, random)
-        shares = np.array([path.expected_share(int(point)) for point in points])
 
         assert set(points) <= {int(position), int(position) + 1}
         assert points.mean() == pytest.approx(position, abs=0.015)
-        assert shares.mean() == pytest.approx(path.expected_share(position), abs=0.001)
+        assert shares_at("cifar10", points).mean() == pytest.approx(shares_at("cifar10", position), abs=0.001)
 
 
 def test_the_last_point_is_mixed_with_nothing():
     path = small()
     assert set(mixed(float(path.last), 100, np.random.default_rng(0))) == {4}
-    assert path.expected_share(4.0) == pytest.approx(0.0)
+    assert path.position_at(path.log_odds_at(4.0)) == 4
