@@ -11,7 +11,7 @@ from typing import Any, Final
 
 #: By module: what is replaced by what, each of them once or more.
 CUTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "services.edge.router": (
+    "services.edge.pipeline": (
         ("        decided.spans.decoded(fresh)\n", ""),
         ("        decided.spans.inferred(fresh, result)\n", ""),
         ("        decided.spans.committed()\n", ""),
@@ -22,14 +22,14 @@ CUTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
          'self._latency_s["provisional"].observe(one.arrival.age_s())'),
         ("Decided(arrivals, self._traces.batch())", "Decided(arrivals, None)"),
     ),
-    "services.edge.finals": (
+    "services.edge.publish.finals": (
         ("        spans = self._traces.finals((row.escalation, label) for row, label in labels)\n", ""),
         ("        spans.finalised(changed)\n", ""),
         ("observe(self._latency_s, max(0.0, now - row.received_at), spans.trace_id(row.key))",
          "self._latency_s.observe(max(0.0, now - row.received_at))"),
     ),
-    "services.edge.outbox": (("self._traces.of_label(key)", "()"),),
-    "services.edge.uplink": (("        self._traces.escalated(escalations, since)\n", ""),),
+    "services.edge.publish.outbox": (("self._traces.of_label(key)", "()"),),
+    "services.edge.escalate.sender": (("        self._traces.escalated(escalations, since)\n", ""),),
 }  # fmt: skip
 
 

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services import dead
-from services.cli import control, explain, models, pipeline
+from services.cli import control, dead, explain, models, pipeline
 from services.cli.common import app, out
 
 __all__ = ["app", "control", "explain", "main", "models", "pipeline"]

@@ -52,9 +52,9 @@ _EXPECTED = {
     "hybrid_model.training.loop": ("TrainingError",),
     "hybrid_model.training.recipe": ("RecipeError",),
     "services.demo.processes": ("WorkerFailed",),
-    "services.explain_source": ("ExplainError",),
+    "services.cli.explain_source": ("ExplainError",),
     "services.mqtt": ("MqttError",),
-    "services.pictures": ("PictureError",),
+    "services.cli.views.plots": ("PictureError",),
     "services.servers": ("ServerMissing", "ServerFailed"),
     "services.settings": ("SettingsError",),
     "services.sources.errors": ("SourceError",),
@@ -102,7 +102,7 @@ def must_be_writable(path: Path | None) -> None:
 def must_be_drawable(path: Path | None) -> None:
     """Find out before the work that a picture can be drawn."""
     if path is not None:
-        from services import pictures
+        from services.cli.views import plots as pictures
 
         pictures.require(path)
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from services.cli.set_points import Answer
     from services.messages import Control
-    from services.set_points import Answer
 
 
 @app.command()
@@ -55,7 +55,9 @@ def control(
 
     The exit status is 1 if a worker refused the set-point or did not answer.
     """
-    from services import logs, set_points, settings
+    from services import settings
+    from services.cli import set_points
+    from services.common import logs
     from services.settings import LogSettings
 
     must_be_writable(json_path)

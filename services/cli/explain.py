@@ -49,7 +49,8 @@ def explain(
     The map covers one part of the input after the other with its mean and shows how the exit's score changes: where
     it grows less sure, it relies on what lies there; where it grows surer, that held the sample back.
     """
-    from services import explain_source, explain_view
+    from services.cli import explain_source
+    from services.cli.views import explanation as explain_view
 
     must_be_writable(json_path)
     must_be_writable(picture)
@@ -70,6 +71,6 @@ def explain(
     out.print(explain_view.view(found, colours=out.color_system is not None))
     write_json(json_path, found)
     if picture is not None:
-        from services import pictures
+        from services.cli.views import plots as pictures
 
         pictures.draw_explanation(found, picture)

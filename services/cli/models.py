@@ -85,7 +85,7 @@ def export(
     from hybrid_model import data
     from hybrid_model.training import load_recipe
     from hybrid_model.training.export import export_bundle
-    from services.checkpoints import stored_run
+    from hybrid_model.training.stored_run import stored_run
 
     named = recipe or checkpoint.stem.rpartition("-s")[0]
     if not checkpoint.is_file():
@@ -144,7 +144,7 @@ def calibrate(
     from hybrid_model import bundle as bundle_file
     from hybrid_model import data
     from hybrid_model.training import calibration
-    from services import calibration_view
+    from services.cli.views import calibration as calibration_view
 
     ways = {"edge_share": edge_share, "accuracy_budget": accuracy_budget, "guarantee": guarantee}
     given = [name for name, value in ways.items() if value is not None]
@@ -202,7 +202,7 @@ def explore(
         fail("`explore` needs Optuna; install it: pip install 'dewpoint[explore]'")
     from hybrid_model.training.exploration import Exploration, load_space
     from hybrid_model.training.exploration import report as reports
-    from services.interruption import interruptible
+    from services.cli.interruption import interruptible
 
     must_be_writable(picture)
     must_be_writable(json_path)
@@ -248,7 +248,7 @@ def evaluate(
 
     from hybrid_model import bundle as bundle_file
     from hybrid_model import data, evaluation
-    from services import evaluation_view
+    from services.cli.views import evaluation as evaluation_view
 
     for path in (json_path, curve_path, picture):
         must_be_writable(path)
@@ -270,7 +270,7 @@ def evaluate(
         drawn = evaluation.curve(loaded, samples, said, radio=link)
         write_json(curve_path, drawn.to_json())
         if picture is not None:
-            from services import pictures
+            from services.cli.views import plots as pictures
 
             pictures.draw_curve(drawn, picture)
 
@@ -283,7 +283,7 @@ def inspect(bundle: Bundle, picture: Picture = None, radio: RadioName = "wifi", 
     Example: `dewpoint inspect digits --picture energy.svg`
     """
     from hybrid_model import bundle as bundle_file
-    from services import inspection
+    from services.cli.views import bundle as inspection
 
     must_be_writable(json_path)
     must_be_writable(picture)
@@ -293,6 +293,6 @@ def inspect(bundle: Bundle, picture: Picture = None, radio: RadioName = "wifi", 
     out.print(inspection.tables(loaded, link))
     write_json(json_path, inspection.figures(loaded, link))
     if picture is not None:
-        from services import pictures
+        from services.cli.views import plots as pictures
 
         pictures.draw_energy(loaded.manifest, picture, link)

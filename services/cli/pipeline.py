@@ -78,8 +78,9 @@ def stream(
 
     Example: `dewpoint stream digits --rate 20 --devices 3 --degrade noise:0.4`
     """
-    from services import logs, settings
-    from services.interruption import interruptible
+    from services import settings
+    from services.cli.interruption import interruptible
+    from services.common import logs
     from services.sources.stream import StreamOptions, run_stream
 
     must_be_writable(json_path)
@@ -131,9 +132,9 @@ def demo(
 
     The exit status is 1 if a sample was lost.
     """
-    from services import logs
+    from services.cli.interruption import interruptible
+    from services.common import logs
     from services.demo import Demo, DemoOptions
-    from services.interruption import interruptible
     from services.settings import LogSettings
 
     if broker not in ("nats", "mosquitto"):
@@ -166,8 +167,8 @@ def doctor(config: Config = None, json_path: Json = None) -> None:
 
     The exit status is 2 if something is wrong.
     """
-    from services import doctor as checks
-    from services import logs
+    from services.cli import doctor as checks
+    from services.common import logs
     from services.settings import LogSettings
 
     logs.configure(LogSettings(level="error"))

@@ -16,10 +16,11 @@ import typer
 
 from hybrid_model.bundle import BundleError
 from hybrid_model.bundle.file import SHIPPED
-from services import logs, settings
+from services import settings
 from services.cloud.networks import Forward, Networks, check_device, load_cloud_half
 from services.cloud.watchdog import Watchdog
 from services.cloud.worker import CloudWorker
+from services.common import logs
 from services.feature_stream import CloudFeatures, StreamUnavailable
 from services.metrics import CloudMetrics, MetricsFailed, MetricsServer
 from services.settings import Settings, SettingsError

@@ -9,11 +9,11 @@ from services.cloud.batch import Job, Locked, Unreadable, halves, infer, read_jo
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network, Networks
 from services.cloud.what_if import WhatIf
-from services.feature_keys import FeatureKeys
+from services.common.logs import Occasionally, get_logger
 from services.feature_stream import Answer, CloudFeatures, Delivery, StreamFull, StreamUnavailable
-from services.logs import Occasionally, get_logger
 from services.messages import Escalation
 from services.metrics import OTHER_DEVICE, CloudMetrics, DeviceNames
+from services.security.feature_keys import FeatureKeys
 
 __all__ = ["Auditor"]
 

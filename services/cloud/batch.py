@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from hybrid_model.cut import CutError
 from services.cloud.networks import Network
-from services.feature_keys import FeatureKeys, KeyUnknown
 from services.feature_stream import Answer, Delivery, one_line
 from services.messages import Escalation, EscalationHead, MessageError, Reply, decode_head
+from services.security.feature_keys import FeatureKeys, KeyUnknown
 
 __all__ = ["Broken", "Job", "Locked", "Unreadable", "error_answer", "halves", "infer", "read_job"]
 

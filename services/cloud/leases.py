@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from services.cloud.watchdog import Watchdog
+from services.common.logs import get_logger
 from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamUnavailable
-from services.logs import get_logger
 
 __all__ = ["LeaseKeeper"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hybrid_model import bundle as bundle_file
 from hybrid_model.bundle import BundleError, Manifest
 from hybrid_model.energy import stage_energy_j
-from services.logs import get_logger
+from services.common.logs import get_logger
 from services.settings import SettingsError
 
 __all__ = ["Forward", "Network", "Networks", "check_device", "load_cloud_half"]

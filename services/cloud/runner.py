@@ -11,11 +11,11 @@ from typing import TypeVar
 from services.cloud.batch import Broken, Job, Locked, Unreadable, error_answer, halves, infer, read_job
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network
-from services.feature_keys import FeatureKeys
+from services.common.logs import Occasionally, get_logger
 from services.feature_stream import Answer, CloudFeatures, Delivery, Missed, StreamFull, StreamUnavailable
-from services.logs import Occasionally, get_logger
 from services.messages import Escalation, EscalationHead
 from services.metrics import CloudMetrics, observe
+from services.security.feature_keys import FeatureKeys
 from services.traces import CloudSpans, CloudTraces
 
 __all__ = ["BatchRunner"]

@@ -14,10 +14,10 @@ from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Networks
 from services.cloud.runner import BatchRunner
 from services.cloud.watchdog import Watchdog
-from services.feature_keys import FeatureKeys
+from services.common.logs import get_logger
 from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamUnavailable
-from services.logs import get_logger
 from services.metrics import CloudMetrics
+from services.security.feature_keys import FeatureKeys
 from services.settings import CloudSettings
 from services.traces import CloudTraces
 

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.console.login_page import login_page
-from services.secret_files import read_secret
+from services.security.secret_files import read_secret
 from services.settings import ConsoleSettings, SettingsError
 
 __all__ = ["Access", "is_loopback", "required_token"]

@@ -11,8 +11,8 @@ import numpy as np
 from hybrid_model import bundle as bundles
 from hybrid_model.bundle import Manifest
 from hybrid_model.monitoring import WhatIfPoint, what_if_curve
+from services.common.logs import get_logger
 from services.console.metrics_page import MetricsPage
-from services.logs import get_logger
 
 __all__ = ["Curve", "load_manifest"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import secrets
 from typing import Final, Protocol
 
+from services.common.logs import Occasionally, get_logger
 from services.console.inputs import Input, ReadingTails
-from services.edge.topics import InputTopics, without_share
-from services.logs import Occasionally, get_logger
+from services.edge.ingest.topics import InputTopics, without_share
 from services.messages import Control, Label, MessageError, Sample, Status, control_topic, label_topic, status_topic
 from services.mqtt import Delivery, Filter, MqttError, MqttLink
 from services.settings import Settings

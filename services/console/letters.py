@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from services.dead import FINAL_BEFORE, NOT_REPLAYED, letter_fields
+from services.cli.dead import FINAL_BEFORE, NOT_REPLAYED, letter_fields
 from services.feature_stream import StreamFull, StreamUnavailable
 from services.feature_stream.dead import DeadLetters, LetterId, Replayed
 from services.settings import RedisSettings

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from nicegui import ui
 
-from services import logs
+from services.common import logs
 from services.console.access import Access
 from services.console.curve import Curve, load_manifest
 from services.console.feed import Feed

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from services.common.logs import Occasionally, get_logger
 from services.console.asking import ask, reason_of
 from services.console.metrics_page import MetricsPage
-from services.logs import Occasionally, get_logger
 
 __all__ = ["Scrape", "Scraper"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.edge.control import ExitControl
-from services.edge.control_status import ControlStatus
-from services.edge.intake import Arrival, Intake
-from services.edge.spool import Spool
-from services.edge.topics import InputTopics
+from services.edge.exits.control import ExitControl
+from services.edge.exits.status import ControlStatus
+from services.edge.ingest.inbox import Arrival, Intake
+from services.edge.ingest.topics import InputTopics
+from services.edge.journal.spool import Spool
 from services.messages import Status, control_topic, status_topic
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery, Filter, Message, MqttLink

@@ -11,10 +11,10 @@ from typing import NoReturn
 
 from hybrid_model import bundle as bundles
 from hybrid_model.runtime import EdgeEngine
-from services import logs
+from services.common import logs
 from services.edge.errors import EdgeError
-from services.edge.explaining import Explainer
-from services.edge.spool import Spool
+from services.edge.journal.spool import Spool
+from services.edge.observe.explain_routes import Explainer
 from services.edge.worker import EdgeWorker
 from services.metrics import EdgeMetrics, MetricsServer
 from services.settings import Settings

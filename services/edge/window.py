@@ -11,7 +11,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from services.edge.decode import Readings
+from services.edge.ingest.decoding import Readings
 
 __all__ = ["Advance", "Window", "WindowRule", "WindowState", "advance", "restarted"]
 

@@ -11,35 +11,35 @@ from functools import partial
 from typing import Final
 
 from hybrid_model.bundle import Manifest
-from services.edge.attempts import Attempts, Run
-from services.edge.audit import Audits
-from services.edge.audit_queue import AuditQueue
-from services.edge.bounds import Bounds
-from services.edge.chores import Chores
+from services.common.logs import get_logger
 from services.edge.connection import Connection
-from services.edge.control import ExitControl
-from services.edge.deadlines import Deadlines
-from services.edge.drift import DriftGauges
 from services.edge.engine import Engine
 from services.edge.errors import EdgeError, StorageFailed
-from services.edge.finals import Finals
-from services.edge.in_hand import InHand
-from services.edge.inputs import KeptInputs
-from services.edge.journal import Journal
-from services.edge.labels import LabelMaker
-from services.edge.outbox import Outbox
-from services.edge.queue_limits import QueueLimits
-from services.edge.replies import ReplyReader
-from services.edge.router import Router
-from services.edge.spool import Spool
-from services.edge.storage import Storage
-from services.edge.streams import Streams
-from services.edge.uplink import Uplink
-from services.edge.watchdog import Watchdog
-from services.feature_keys import FeatureKeys
-from services.logs import get_logger
+from services.edge.escalate.audit_queue import AuditQueue
+from services.edge.escalate.back_pressure import QueueLimits
+from services.edge.escalate.replies import ReplyReader
+from services.edge.escalate.sender import Uplink
+from services.edge.escalate.streams import Streams
+from services.edge.exits.control import ExitControl
+from services.edge.ingest.quarantine import Attempts, Run
+from services.edge.journal.disk import Storage
+from services.edge.journal.in_hand import InHand
+from services.edge.journal.samples import Journal
+from services.edge.journal.spool import Spool
+from services.edge.observe.audit import Audits
+from services.edge.observe.drift import DriftGauges
+from services.edge.observe.recent_inputs import KeptInputs
+from services.edge.pipeline import Router
+from services.edge.publish.finals import Finals
+from services.edge.publish.labels import LabelMaker
+from services.edge.publish.outbox import Outbox
+from services.edge.upkeep.deadlines import Deadlines
+from services.edge.upkeep.housekeeping import Chores
+from services.edge.upkeep.journal_limits import Bounds
+from services.edge.upkeep.watchdog import Watchdog
 from services.messages import Status
 from services.metrics import DeviceNames, EdgeMetrics
+from services.security.feature_keys import FeatureKeys
 from services.settings import EdgeSettings, Settings
 from services.traces import EdgeTraces
 

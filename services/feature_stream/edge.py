@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from services.feature_keys import FeatureKeys
 from services.feature_stream import registry
 from services.feature_stream.keys import Stream, note, partition_of
 from services.feature_stream.link import Entry, RedisLink, ScriptCall
 from services.feature_stream.queue import QueueState, queue_state
 from services.messages import Escalation, MessageError, Reply
+from services.security.feature_keys import FeatureKeys
 from services.settings import RedisSettings
 
 __all__ = ["EdgeFeatures", "EntryState", "ReplyEntry"]

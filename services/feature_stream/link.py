@@ -16,11 +16,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services import tls
 from services.feature_stream.connecting import BoundedConnect
 from services.feature_stream.errors import GroupMissing, StreamFull, StreamUnavailable
 from services.feature_stream.shards import Command, Shards
-from services.secret_files import read_secret
+from services.security import tls
+from services.security.secret_files import read_secret
 from services.settings import RedisSettings
 
 __all__ = ["Command", "Entry", "RedisLink", "ScriptCall"]

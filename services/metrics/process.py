@@ -7,7 +7,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from services.version import own_version
+from services.common.version import own_version
 
 __all__ = ["BATCH", "LATENCY_S", "WORK_S", "ProcessMetrics"]
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from services.logs import get_logger
+from services.common.logs import get_logger
 from services.settings import MetricsSettings
 
 __all__ = ["Check", "MetricsFailed", "MetricsServer", "Route"]

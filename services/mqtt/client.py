@@ -15,9 +15,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from services.mqtt.messages import Message
-from services.secret_files import read_secret
+from services.security.secret_files import read_secret
+from services.security.tls import make_context
 from services.settings import MqttSettings
-from services.tls import make_context
 
 __all__ = ["FIVE", "THREE", "BufferedSocket", "last_error", "make_client", "pairs_of", "user_properties"]
 

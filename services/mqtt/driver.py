@@ -22,7 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from services.logs import get_logger
+from services.common.logs import get_logger
 from services.mqtt import refusals
 from services.mqtt.client import FIVE, THREE, BufferedSocket, last_error, make_client, pairs_of, user_properties
 from services.mqtt.messages import Delivery, Filter, Message

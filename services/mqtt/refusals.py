@@ -6,7 +6,7 @@ from typing import Final
 
 from paho.mqtt.reasoncodes import ReasonCode
 
-from services import tls
+from services.security import tls
 from services.settings import MqttSettings
 
 __all__ = ["closed", "failed", "refused"]

@@ -18,9 +18,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from prometheus_client import Counter
 
-from services.logs import Occasionally, get_logger
+from services.common.logs import Occasionally, get_logger
+from services.common.version import own_version
 from services.settings import TracesSettings
-from services.version import own_version
 
 __all__ = ["Exporter"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from services.logs import Occasionally, get_logger
+from services.common.logs import Occasionally, get_logger
 
 __all__ = ["harmless"]
 

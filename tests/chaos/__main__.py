@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from services import logs
-from services.interruption import interruptible
+from services.cli.interruption import interruptible
+from services.common import logs
 from services.settings import LogSettings
 from tests.chaos import report
 from tests.chaos.driver import Options, run

@@ -14,9 +14,9 @@ from typing import Any
 
 from rich.console import Console
 
-from services import logs
+from services.cli.interruption import interruptible
+from services.common import logs
 from services.demo import Demo, DemoOptions
-from services.interruption import interruptible
 from services.settings import LogSettings
 from tests.chaos.timeline import Moment, Timeline, draw
 

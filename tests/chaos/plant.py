@@ -20,7 +20,7 @@ import redis
 from hybrid_model import bundle
 from services.demo.configuration import write
 from services.demo.processes import WorkerFailed, WorkerProcess
-from services.edge.journal import Journal
+from services.edge.journal.samples import Journal
 from services.feature_stream import StreamUnavailable
 from services.feature_stream.dead import DeadLetters
 from services.servers import Servers, free_port

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hybrid_model import bundle
-from services.edge.decode import Decoder
+from services.edge.ingest.decoding import Decoder
 from services.edge.window import WindowRule, WindowState, advance, restarted
 from services.messages import MessageError, window_id
 from services.settings import InputSettings, LimitSettings

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from services import logs
-from services.interruption import interruptible
+from services.cli.interruption import interruptible
+from services.common import logs
 from services.settings import LogSettings
 from tests.control import latency, share
 from tests.control.picture import draw

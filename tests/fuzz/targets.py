@@ -22,9 +22,8 @@ from hybrid_model.bundle import BundleError, Manifest
 from hybrid_model.cut import CutError
 from hybrid_model.runtime import EdgeEngine
 from services import settings
-from services.edge.decode import Decoder
+from services.edge.ingest.decoding import Decoder
 from services.edge.window import WindowRule, WindowState, advance
-from services.feature_keys import FeatureKeys, KeyUnknown
 from services.feature_stream import dead
 from services.feature_stream.dead import LetterId
 from services.messages import (
@@ -42,6 +41,7 @@ from services.messages import (
     level_of_device,
     traceparent,
 )
+from services.security.feature_keys import FeatureKeys, KeyUnknown
 from services.settings import InputSettings, LimitSettings, SettingsError
 from services.sources import pictures
 from services.traces.links import context_of, sampled, traceparent_of

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from services import doctor
-from services.doctor import Finding
+from services.cli import doctor
+from services.cli.doctor import Finding
 from tests.security.certificates import HOST
 from tests.security.redis_users import filled
 from tests.security.redis_users import password as redis_password

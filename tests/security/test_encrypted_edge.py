@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from services.feature_keys import FeatureKeys
 from services.feature_stream import Stream
 from services.messages import Escalation
+from services.security.feature_keys import FeatureKeys
 from services.servers import Broker, RedisServer
 from services.settings import SettingsError
 from tests.conftest import WaitFor

@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from services import set_points
+from services.cli import set_points
 from services.messages import Control, Status
 from services.mqtt import Delivery, Filter, Message, MqttError, MqttLink
 from services.settings import MqttSettings, Settings

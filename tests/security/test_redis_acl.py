@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import redis
 
-from services.feature_keys import FeatureKeys
 from services.feature_stream import Answer, CloudFeatures, EdgeFeatures, EntryState, Stream, StreamUnavailable
 from services.feature_stream.dead import DeadLetters, Replayed
 from services.messages import Audit, Escalation, Reply
+from services.security.feature_keys import FeatureKeys
 from services.servers import find_redis_server
 from tests.conftest import require_server
 from tests.security.redis_users import client, denials, filled, settings

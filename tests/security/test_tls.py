@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from services import tls
 from services.feature_stream import StreamUnavailable
 from services.feature_stream.link import RedisLink
 from services.mqtt import MqttError, MqttLink
+from services.security import tls
 from services.settings import MqttSettings, RedisSettings, SettingsError, TlsSettings
 from tests.security.certificates import HOST, Authority, Pair
 from tests.security.servers import Door, Mosquitto, Redis, tls_lines

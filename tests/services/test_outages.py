@@ -54,7 +54,7 @@ def all_are_answered(site: Site, wait_for: WaitFor, count: int) -> None:
 def test_all_workers_are_killed_and_no_entry_is_multiplied(
     site: Site, cloud: StandIns, raw: Any, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.uplink._RESEND_S", 0.1)
+    monkeypatch.setattr("services.edge.escalate.sender._RESEND_S", 0.1)
     site.start_edge(thresholds=ALL_RISE)
     cloud.start(2)
     publish(site, 0, SAMPLES)

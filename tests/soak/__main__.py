@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from services import logs
-from services.interruption import interruptible
+from services.cli.interruption import interruptible
+from services.common import logs
 from services.settings import LogSettings
 from tests.soak.driver import Options, run
 from tests.soak.picture import draw

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.feature_keys import FeatureKeys
 from services.feature_stream import EdgeFeatures
 from services.messages import Audit, Escalation
 from services.metrics import CloudMetrics
+from services.security.feature_keys import FeatureKeys
 from tests.services.cloud.rig import STREAM, Rig, value
 from tests.services.cloud.stand_in import FINE, MANIFEST, NOT_FINITE, POISON, B, StandIn, escalation
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from services.feature_keys import FeatureKeys
 from services.feature_stream import EdgeFeatures
 from services.messages import Escalation
 from services.metrics import CloudMetrics
+from services.security.feature_keys import FeatureKeys
 from services.settings import SettingsError
 from tests.services.cloud.rig import STREAM, Rig, value
 from tests.services.cloud.stand_in import FINE, POISON, B, StandIn, escalation

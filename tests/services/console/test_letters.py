@@ -13,7 +13,7 @@ from services.console.occlusion import occlusion_picture
 from services.metrics import EdgeMetrics, MetricsServer
 from services.servers import free_port
 from services.settings import MetricsSettings, RedisSettings
-from tests.services.test_dead import DEVICE, edge, letters  # noqa: F401 - fixtures
+from tests.services.cli.test_dead import DEVICE, edge, letters  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 
 from hybrid_model import bundle
 from hybrid_model.runtime import EdgeEngine
-from services.edge.spool import Spool
+from services.edge.journal.spool import Spool
 from services.edge.worker import EdgeWorker
 from services.feature_stream import Answer, CloudFeatures
 from services.messages import Escalation, Label, Reply, Sample, input_topic

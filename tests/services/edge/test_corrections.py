@@ -10,7 +10,7 @@ import pytest
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
 from tests.services.edge.site import ALL_RISE, Site, fails, sample, says
-from tests.services.edge.test_bounds import surest
+from tests.services.edge.upkeep.test_journal_limits import surest
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from hybrid_model import energy
-from services.edge.attempts import Attempts
-from services.edge.in_hand import InHand
-from services.edge.intake import Arrival
-from services.edge.journal import Journal
+from services.edge.ingest.inbox import Arrival
+from services.edge.ingest.quarantine import Attempts
+from services.edge.journal.in_hand import InHand
+from services.edge.journal.samples import Journal
 from services.messages import input_topic
 from services.metrics import OTHER_DEVICE, EdgeMetrics
 from services.mqtt import Delivery

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.edge.errors import StorageFailed
-from services.edge.records import Batch
+from services.edge.journal.records import Batch
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
 from tests.services.edge.processes import EdgeProcess, edge_process

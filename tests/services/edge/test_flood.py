@@ -30,7 +30,7 @@ GROWTH_BYTES_MAX = 16 << 20  # of the 60 MB that are sent; the inbox has room fo
 #: A worker that needs this long for every picture.
 SLOW = f"""
 import time
-from services.edge import decode
+from services.edge.ingest import decoding as decode
 
 open_picture = decode.Image.open
 

@@ -35,8 +35,8 @@ def final_payloads(site: Site) -> list[bytes]:
 def test_answers_that_come_while_the_broker_is_away_are_published_when_it_is_back_in_order(
     site: Site, mqtt_broker: Broker, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    monkeypatch.setattr("services.edge.outbox._PENDING_MAX", room)
-    monkeypatch.setattr("services.edge.outbox._REFILL_ROWS", 7)
+    monkeypatch.setattr("services.edge.publish.outbox._PENDING_MAX", room)
+    monkeypatch.setattr("services.edge.publish.outbox._REFILL_ROWS", 7)
     site.start_edge(mqtt={"inflight_max": 2}, thresholds=ALL_RISE, provisional=False)
     site.publish("cam", *map(sample, range(50)))
     wait_for(lambda: site.count("escalations_total", device="cam", again="no") == 50, "the escalations")
@@ -80,8 +80,8 @@ def test_labels_that_wait_for_the_broker_outlive_the_worker(
 def test_labels_keep_the_order_of_their_samples_though_memory_holds_only_a_few(
     site: Site, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.outbox._PENDING_MAX", 4)
-    monkeypatch.setattr("services.edge.outbox._REFILL_ROWS", 3)
+    monkeypatch.setattr("services.edge.publish.outbox._PENDING_MAX", 4)
+    monkeypatch.setattr("services.edge.publish.outbox._REFILL_ROWS", 3)
     site.start_edge(mqtt={"inflight_max": 1}, thresholds=ALL_LEAVE)
     site.publish("cam", *map(sample, range(200)))
     wait_for(lambda: len(site.finals()) == 200, "every label", 30)
@@ -91,7 +91,7 @@ def test_labels_keep_the_order_of_their_samples_though_memory_holds_only_a_few(
 def test_provisional_labels_that_there_is_no_room_for_are_dropped_and_counted_and_no_final_is(
     site: Site, mqtt_broker: Broker, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.outbox._PENDING_MAX", 1)
+    monkeypatch.setattr("services.edge.publish.outbox._PENDING_MAX", 1)
     site.start_edge(mqtt={"inflight_max": 1}, thresholds=ALL_RISE)
     site.publish("cam", *map(sample, range(100)))
     with site.cloud() as cloud:

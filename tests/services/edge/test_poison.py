@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services.edge.journal import Journal
+from services.edge.journal.samples import Journal
 from services.edge.process import HANG_STATUS
 from services.messages import Sample
 from services.servers import Broker, RedisServer
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True
 #: A worker whose decoders fail as those written in C do, on what they are marked to fail on.
 FRAGILE = f"""
 import ctypes, time
-from services.edge import decode
+from services.edge.ingest import decoding as decode
 
 def fail(content):
     if b"deadly" in content:

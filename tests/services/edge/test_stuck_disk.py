@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True
 #: A worker that opens `stuck` in its spool before it commits what came: where that is a pipe, the system call stays.
 STUCK = f"""
 import os
-from services.edge.journal import Journal
+from services.edge.journal.samples import Journal
 from services import settings
 
 stuck, commit = settings.load().edge.spool / "stuck", Journal.commit

@@ -25,7 +25,7 @@ RESEND_S = 0.2
 def site(
     mqtt_broker: Broker, redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
-    monkeypatch.setattr("services.edge.uplink._RESEND_S", RESEND_S)
+    monkeypatch.setattr("services.edge.escalate.sender._RESEND_S", RESEND_S)
     with Site(mqtt_broker, redis_server, tmp_path) as one:
         yield one
 
@@ -82,7 +82,7 @@ def test_a_sample_whose_escalation_nobody_can_read_keeps_the_edges_label_and_is_
 def test_what_nobody_could_read_is_sent_again_where_redis_lost_the_word_of_it(
     site: Site, raw: Any, rig: Rig, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.uplink._RESEND_S", 3600.0)
+    monkeypatch.setattr("services.edge.escalate.sender._RESEND_S", 3600.0)
     site.start_edge(thresholds=ALL_RISE)
     publish(site, raw, wait_for, 1)
     garble(site, raw, "s-0")

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.decode import Readings
+from services.edge.ingest.decoding import Readings
 from services.edge.window import Advance, Window, WindowRule, WindowState, advance, restarted
 
 PERIOD_S = 0.02

@@ -13,7 +13,7 @@ import pytest
 
 from hybrid_model.runtime import EdgeEngine
 from services.edge.errors import EdgeError
-from services.edge.journal import Journal
+from services.edge.journal.samples import Journal
 from services.messages import Reply, Status, label_topic
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
@@ -366,8 +366,8 @@ def test_rows_that_wait_for_an_older_network_get_its_answer_by_its_class_names(s
 def test_labels_that_memory_has_no_room_for_are_fetched_from_the_journal(
     site: Site, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.outbox._PENDING_MAX", 4)
-    monkeypatch.setattr("services.edge.outbox._REFILL_ROWS", 3)
+    monkeypatch.setattr("services.edge.publish.outbox._PENDING_MAX", 4)
+    monkeypatch.setattr("services.edge.publish.outbox._REFILL_ROWS", 3)
     site.start_edge(mqtt={"inflight_max": 2}, thresholds=ALL_LEAVE)
     site.publish("cam", *(sample(number) for number in range(100)))
     wait_for(lambda: len(site.finals()) == 100, "every final", timeout_s=30)

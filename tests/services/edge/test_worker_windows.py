@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.edge.journal import Journal
+from services.edge.journal.samples import Journal
 from services.messages import window_id
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor

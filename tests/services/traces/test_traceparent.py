@@ -7,8 +7,8 @@ from dataclasses import replace
 import msgpack
 import pytest
 
-from services.feature_keys import FeatureKeys
 from services.messages import Escalation, Sample, traceparent
+from services.security.feature_keys import FeatureKeys
 from services.settings import TracesSettings
 from services.traces import publisher_traces
 from services.traces.links import context_of, sampled

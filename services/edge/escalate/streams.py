@@ -1,0 +1,48 @@
+"""The feature streams that this worker has to do with: its own network's, and older ones that rows still wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.feature_stream import EdgeFeatures
+from services.security.feature_keys import FeatureKeys
+from services.settings import RedisSettings
+
+__all__ = ["StreamKey", "Streams"]
+
+StreamKey = tuple[str, int]
+
+
+class Streams:
+    """One EdgeFeatures for each (network id, partitions). Not for use by several threads before it is complete."""
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        network: str,
+        awaited: Iterable[StreamKey],
+        *,
+        site: str,
+        worker: str,
+        keys: FeatureKeys | None = None,
+    ) -> None:
+        self.current_key: StreamKey = (network, settings.partitions)
+        self.by_key = {
+            (b, partitions): EdgeFeatures(
+                settings, network_id=b, partitions=partitions, site=site, worker=worker, keys=keys
+            )
+            for b, partitions in {self.current_key, *awaited}
+        }
+        self.current = self.by_key[self.current_key]
+        self.older = [features for key, features in self.by_key.items() if key != self.current_key]
+
+    def register(self) -> None:
+        """Enter all of them into the registry, and keep their replies. Raises StreamUnavailable."""
+        self.current.register(key for key in self.by_key if key != self.current_key)
+        for features in self.older:
+            features.keep_replies()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for features in self.by_key.values():
+            features.close()

@@ -1,0 +1,1 @@
+"""By which thresholds a sample is decided, and what moves them."""

@@ -1,0 +1,116 @@
+"""The windows of all devices within one micro-batch: drafted in memory, true once the journal has committed them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from services.edge.errors import StorageFailed
+from services.edge.ingest.decoding import Readings
+from services.edge.journal.records import Batch
+from services.edge.journal.windows import StoredWindows
+from services.edge.window import Window, WindowRule, WindowState, advance, restarted
+from services.metrics import DeviceNames, EdgeMetrics
+
+__all__ = ["Windowing"]
+
+_DEVICES_MAX: Final = 2048
+_BYTES_MAX: Final = 64 << 20
+_FORGET_EVERY: Final = 1024
+
+
+@dataclass(slots=True)
+class _Committed:
+    """What the journal holds of a device, without the marks themselves."""
+
+    state: WindowState
+    marks: int
+
+
+class Windowing:
+    """Windows of one input's devices. For the worker's thread only.
+
+    `feed` and `reset` draft; `write` puts the draft into a batch; `keep` makes it true after the commit. Memory holds
+    the states of the devices heard last.
+    """
+
+    def __init__(
+        self, stored: StoredWindows, rule: WindowRule, metrics: EdgeMetrics, devices: DeviceNames, *, channels: int
+    ) -> None:
+        self._stored, self._rule, self._metrics, self._devices = stored, rule, metrics, devices
+        self._channels = channels
+        self._devices_max = min(_DEVICES_MAX, 1 + _BYTES_MAX // rule.state_bytes_max(channels))
+        self._kept: OrderedDict[str, _Committed] = OrderedDict()
+        self._draft: dict[str, WindowState] = {}
+        self._marks: dict[tuple[str, int, bytes], None] = {}
+
+    @property
+    def state_bytes_max(self) -> int:
+        """What the state of a device takes at most."""
+        return self._rule.state_bytes_max(self._channels)
+
+    def feed(self, device: str, readings: Readings, payload_hash: bytes) -> list[Window] | None:
+        """Take in a message's readings: the windows that they fill, or None where they are a redelivery."""
+        mark = readings.mark
+        if mark is not None and (
+            (device, mark, payload_hash) in self._marks or self._stored.knows(device, mark, payload_hash)
+        ):
+            return None
+        before = self._state(device)
+        step = advance(before, readings, self._rule)
+        self._draft[device] = step.state
+        if mark is not None:
+            self._marks[device, mark, payload_hash] = None
+        if step.cut is not None:
+            self._metrics.window_tails.labels(cause=step.cut).inc()
+        if step.state.epoch != before.epoch:
+            self._metrics.window_epochs.labels(device=self._devices(device)).inc()
+        return step.windows
+
+    def reset(self, device: str) -> None:
+        """A reading of this device was rejected: its next window starts afresh."""
+        before = self._state(device)
+        if len(before.rows):
+            self._draft[device] = restarted(before)
+            self._metrics.window_tails.labels(cause="rejected").inc()
+
+    def write(self, batch: Batch) -> None:
+        """Put the draft into the batch's transaction."""
+        batch.windows.update(self._draft)
+        batch.marks.extend(self._marks)
+
+    def keep(self) -> None:
+        """The batch is committed."""
+        for device, state in self._draft.items():
+            self._of(device).state = state
+        for device, _, _ in self._marks:
+            self._of(device).marks += 1
+        for device in self._draft:
+            committed = self._of(device)
+            if committed.marks >= self._rule.marks_kept + _FORGET_EVERY:
+                with contextlib.suppress(StorageFailed):  # the batch is committed all the same; next time, then
+                    self._stored.forget_marks(device, kept=self._rule.marks_kept)
+                    committed.marks = self._rule.marks_kept
+        self._draft.clear()
+        self._marks.clear()
+        while len(self._kept) > self._devices_max:
+            self._kept.popitem(last=False)
+
+    def forget(self, devices: Iterable[str]) -> None:
+        """Nothing is stored of these devices any more."""
+        for device in devices:
+            self._kept.pop(device, None)
+
+    def _state(self, device: str) -> WindowState:
+        return self._draft.get(device) or self._of(device).state
+
+    def _of(self, device: str) -> _Committed:
+        found = self._kept.get(device)
+        if found is None:
+            state = self._stored.of(device, channels=self._channels)
+            found = self._kept[device] = _Committed(state, self._stored.marks_of(device))
+        self._kept.move_to_end(device)
+        return found

@@ -1,0 +1,1 @@
+"""What the edge has decided, on disk before anyone hears of it."""

@@ -1,0 +1,1 @@
+"""What is seen of decisions: metrics, drift, audits, recent inputs."""

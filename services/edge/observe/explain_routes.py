@@ -1,0 +1,95 @@
+"""What a worker tells of its recent decisions over HTTP: `/inputs` lists those that are kept, `/explain` explains one.
+
+Computed in the thread of the request, one at a time, by the worker's own engine; the worker does not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hybrid_model.bundle import Manifest
+from hybrid_model.explanation import CELLS_MAX, Engine, explain
+from services.edge.observe.recent_inputs import KeptInput, KeptInputs
+from services.messages.explanations import decision, explanation_json
+
+__all__ = ["Explainer"]
+
+#: The NumPy reference is about a hundred times slower than the C kernels.
+_CELLS_MAX_NUMPY: Final = 64
+
+Answer = tuple[int, str, bytes]
+
+
+class Explainer:
+    """Answers requests; any thread may ask.
+
+    Args:
+        engine: The worker's.
+        manifest: Its bundle's.
+        kept: The worker's last inputs.
+        kernel: Name of the engine's kernels.
+    """
+
+    def __init__(self, engine: Engine, manifest: Manifest, kept: KeptInputs, *, kernel: str) -> None:
+        self._engine, self._manifest, self._kept = engine, manifest, kept
+        self._cells_max = _CELLS_MAX_NUMPY if kernel == "numpy" else CELLS_MAX
+        self._computing = threading.Lock()
+
+    def inputs(self, query: Mapping[str, str]) -> Answer:
+        """`{inputs_kept, kept, inputs: [...]}`: what can be explained, the newest first."""
+        inputs = [self._listed(one) for one in self._kept.newest()]
+        return _answer(200, {"inputs_kept": self._kept.count_max, "kept": len(inputs), "inputs": inputs})
+
+    def explain(self, query: Mapping[str, str]) -> Answer:
+        """The explanation of the sample `device`, `id` as JSON.
+
+        400 without them, 404 where it is not kept, 429 while another is computed: each with `error` and `remedy`.
+        """
+        device, sample_id = query.get("device"), query.get("id")
+        if not device or not sample_id:
+            return _failure(400, "device and id are needed", "ask for /explain?device=DEVICE&id=ID; /inputs lists them")
+        if not self._kept.count_max:
+            return _failure(
+                404,
+                "this worker keeps no inputs",
+                "set edge.inputs_kept, as to 500, and start it again; it is in docs/explain.md who can see them then",
+            )
+        one = self._kept.get((device, sample_id))
+        if one is None:
+            return _failure(
+                404,
+                f"the input of {device}/{sample_id} is not kept"[:300],
+                f"only the last {self._kept.count_max} are: /inputs lists them, edge.inputs_kept sets how many",
+            )
+        if not self._computing.acquire(blocking=False):
+            return _failure(429, "another explanation is being computed", "ask again in a second")
+        try:
+            found = explain(
+                self._engine, self._manifest, one.array, thresholds=one.thresholds, cells_max=self._cells_max
+            )
+        finally:
+            self._computing.release()
+        return _answer(200, explanation_json(self._manifest, found, one.array, device=device, sample_id=sample_id))
+
+    def _listed(self, one: KeptInput) -> dict[str, Any]:
+        return {
+            "device": one.key[0],
+            "id": one.key[1],
+            "decision": decision(one.exit_index),
+            "exit": one.exit_index if one.exit_index >= 0 else None,
+            "class": one.class_index,
+            "label": self._manifest.classes[one.class_index],
+            "confidence": round(one.confidence, 6),
+            "decided_at": one.decided_at,
+        }
+
+
+def _failure(status: int, error: str, remedy: str) -> Answer:
+    return _answer(status, {"error": error, "remedy": remedy})
+
+
+def _answer(status: int, content: Mapping[str, Any]) -> Answer:
+    return status, "application/json", json.dumps(content, allow_nan=False).encode()

@@ -1,0 +1,76 @@
+"""Final labels of hard samples: by the cloud's answer, or by the edge's own where that does not come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from services.edge.exits.control import ExitControl
+from services.edge.journal.records import Network, WaitingRow
+from services.edge.journal.samples import Journal
+from services.edge.publish.labels import answered, settled
+from services.edge.publish.outbox import Outbox
+from services.messages import Label, Reply
+from services.metrics import DeviceNames, EdgeMetrics, observe
+from services.traces import EdgeTraces
+
+__all__ = ["Finals", "Settlement"]
+
+Settlement = Literal["deadline", "offline", "shed", "failed"]
+
+
+class Finals:
+    """Turns waiting rows final, publishes and counts them. Safe from any thread: a row is finalised once."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        outbox: Outbox,
+        metrics: EdgeMetrics,
+        devices: DeviceNames,
+        exits: ExitControl,
+        traces: EdgeTraces,
+    ) -> None:
+        self._exits, self._traces = exits, traces
+        self._journal, self._outbox, self._metrics, self._devices = journal, outbox, metrics, devices
+        self._networks = journal.networks.all()
+        self._latency_s = metrics.label_latency_s.labels(path="cloud")
+
+    def network(self, network: str) -> Network | None:
+        """What is remembered of a network."""
+        return self._networks.get(network)
+
+    def settle(self, rows: Sequence[WaitingRow], reason: Settlement) -> int:
+        """Make the edge's own labels final. Returns how many rows were still waiting."""
+        return self._finalise([(row, settled(Label.decode(row.label), reason)) for row in rows])
+
+    def answer(self, answers: Sequence[tuple[WaitingRow, Reply]]) -> int:
+        """Finalise by replies: the cloud's class, or the edge's label (`failed`) where the reply is an error or absurd.
+
+        Returns how many rows were still waiting.
+        """
+        return self._finalise([(row, self._by_reply(row, reply)) for row, reply in answers])
+
+    def _by_reply(self, row: WaitingRow, reply: Reply) -> Label:
+        edge, network = Label.decode(row.label), self._networks.get(row.network)
+        if network is None or reply.class_index is None or reply.class_index >= len(network.classes):
+            return settled(edge, "failed")
+        return answered(edge, reply, network)
+
+    def _finalise(self, labels: Sequence[tuple[WaitingRow, Label]]) -> int:
+        spans = self._traces.finals((row.escalation, label) for row, label in labels)
+        changed = self._outbox.finalise([(row.key, label.encode()) for row, label in labels])
+        spans.finalised(changed)
+        now = time.time()
+        for (row, label), was_waiting in zip(labels, changed, strict=True):
+            if not was_waiting:
+                continue
+            self._exits.finalised(max(0.0, now - row.received_at), by_cloud=label.exit == "cloud")
+            device = self._devices(row.key[0])
+            self._metrics.exits.labels(device=device, exit=str(label.exit), reason=label.reason).inc()
+            if label.exit == "cloud":
+                observe(self._latency_s, max(0.0, now - row.received_at), spans.trace_id(row.key))
+                if label.corrected:
+                    self._metrics.corrections.labels(device=device).inc()
+        return sum(changed)

@@ -1,0 +1,98 @@
+"""Labels from decisions: the edge's own, the cloud's, and the edge's where the cloud's never came."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Literal
+
+from hybrid_model import energy
+from hybrid_model.bundle import Manifest
+from services.edge.journal.records import Network
+from services.messages import Label, LabelReason, Reply
+
+__all__ = ["LabelMaker", "answered", "correction", "settled"]
+
+
+class LabelMaker:
+    """Makes the labels of one bundle's edge half."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.bundle = f"{manifest.name}@{manifest.network_id}"
+        self.network_id = manifest.network_id
+        self.classes = tuple(manifest.classes)
+        exits = range(len(manifest.exits))
+        self._exit_energy_j = [energy.path_energy_j(manifest.layers, number) for number in exits]
+        self._cut_energy_j = energy.path_energy_j(manifest.layers, "cut")
+        self._cloud_energy_j = energy.path_energy_j(manifest.layers, "cloud")
+
+    @property
+    def network(self) -> Network:
+        """What replies to this bundle's escalations will need."""
+        return Network(self.network_id, self.bundle, self.classes, self._cloud_energy_j)
+
+    def confident(
+        self, device: str, sample: str, *, exit_index: int, class_index: int, confidence: float, captured_at: float
+    ) -> Label:
+        """The final label of a sample that left at an exit."""
+        return Label(
+            id=sample,
+            device=device,
+            class_index=class_index,
+            label=self.classes[class_index],
+            confidence=_rounded(confidence),
+            exit=exit_index,
+            status="final",
+            reason="confident",
+            corrected=False,
+            captured_at=captured_at,
+            decided_at=time.time(),
+            bundle=self.bundle,
+            energy_j=self._exit_energy_j[exit_index],
+        )
+
+    def provisional(
+        self, device: str, sample: str, *, exit_index: int, class_index: int, confidence: float, captured_at: float
+    ) -> Label:
+        """What the edge thinks of a hard sample at its deepest exit."""
+        sure = self.confident(
+            device,
+            sample,
+            exit_index=exit_index,
+            class_index=class_index,
+            confidence=confidence,
+            captured_at=captured_at,
+        )
+        return replace(sure, status="provisional", reason="escalated", energy_j=self._cut_energy_j)
+
+
+def answered(edge: Label, reply: Reply, network: Network) -> Label:
+    """The final label by the cloud's answer to a hard sample. Raises IndexError for a class that is none."""
+    assert reply.class_index is not None
+    return replace(
+        edge,
+        class_index=reply.class_index,
+        label=network.classes[reply.class_index],
+        confidence=None if reply.confidence is None else _rounded(reply.confidence),
+        exit="cloud",
+        status="final",
+        reason="escalated",
+        corrected=reply.class_index != edge.class_index,
+        decided_at=time.time(),
+        energy_j=network.cloud_path_energy_j,
+    )
+
+
+def settled(edge: Label, reason: Literal["deadline", "offline", "shed", "failed"]) -> Label:
+    """The edge's label of a hard sample, become final without the cloud."""
+    final_reason: LabelReason = reason
+    return replace(edge, status="final", reason=final_reason, corrected=False, decided_at=time.time())
+
+
+def correction(final: Label, reply: Reply, network: Network) -> Label:
+    """The cloud's answer that came after the final."""
+    return replace(answered(final, reply, network), status="correction")
+
+
+def _rounded(confidence: float) -> float:
+    return round(float(confidence), 6)

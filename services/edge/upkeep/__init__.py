@@ -1,0 +1,1 @@
+"""What goes on between batches: housekeeping, limits, deadlines, the watchdog."""

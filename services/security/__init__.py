@@ -1,0 +1,1 @@
+"""Secrets, certificates and keys: read from files, never logged."""

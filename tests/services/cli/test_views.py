@@ -1,0 +1,195 @@
+"""What `dewpoint inspect` and `dewpoint evaluate` show, as text, as data and as pictures."""
+
+import dataclasses
+import io
+import json
+import sys
+
+import pytest
+from rich.console import Console
+
+from hybrid_model import bundle as bundle_file
+from hybrid_model import energy
+from hybrid_model.evaluation import Accuracy, Evaluation, ExitErrorBound
+from hybrid_model.nn import Architecture, HybridNetwork
+from hybrid_model.nn.summary import layer_table
+from services.cli.views import bundle as inspection
+from services.cli.views import energy as energy_view
+from services.cli.views import evaluation as evaluation_view
+from services.cli.views import plots as pictures
+
+
+def _known(name):
+    """A shipped bundle whose layers tell what they read and write."""
+    bundle = bundle_file.load(bundle_file.resolve(name), cloud=True)
+    content = bundle.manifest.to_json()
+    content["layers"] = layer_table(HybridNetwork(Architecture.model_validate(bundle.manifest.architecture)))
+    return dataclasses.replace(bundle, manifest=bundle_file.Manifest.model_validate(content))
+
+
+def _older(bundle):
+    layers = tuple(layer.model_copy(update={"inputs": None, "outputs": None}) for layer in bundle.manifest.layers)
+    return dataclasses.replace(bundle, manifest=bundle.manifest.model_copy(update={"layers": layers}))
+
+
+def _printed(renderable, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module", params=["digits", "cifar10", "har"])
+def bundle(request):
+    return _known(request.param)
+
+
+def test_nothing_is_cut_off_at_80_columns(bundle):
+    shown = _printed(inspection.tables(bundle))
+    assert "…" not in shown
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_the_tables_tell_every_layer_and_every_path(bundle):
+    shown = _printed(inspection.tables(bundle), width=120)
+    assert all(layer.name in shown for layer in bundle.manifest.layers)
+    assert "with memory and radio" in shown
+    assert all(bar.name in shown for bar in energy_view.bars(bundle.manifest, energy.FULL))
+    assert ("ResNet-32" in shown) == (bundle.manifest.name == "cifar10")
+
+
+def test_an_older_bundle_shows_its_operations_alone():
+    old = _older(_known("digits"))
+    shown = _printed(inspection.tables(old), width=120)
+    assert "Memory and radio: not known to this file; export it again." in shown
+    assert "with memory and radio" not in shown
+    assert inspection.figures(old)["energy"]["full"] is None
+    assert {layer["memory_energy_j"] for layer in inspection.figures(old)["layers"]} == {None}
+
+
+def test_the_data_hold_both_views_of_every_path(bundle):
+    told = json.loads(json.dumps(inspection.figures(bundle)))
+    layers, sent = bundle.manifest.layers, bundle.manifest.cut.bytes
+    for view in (energy.MAC, energy.FULL):
+        found = told["energy"][view.name]
+        paths = {path["name"]: path for path in found["paths"]}
+        assert paths["cloud"]["energy_j"] == pytest.approx(energy.path_energy_j(layers, "cloud", view, sent))
+        assert paths["twin"]["energy_j"] == pytest.approx(energy.twin_energy_j(layers, view))
+        assert all(path["energy_j"] == pytest.approx(sum(path["parts_j"].values())) for path in paths.values())
+    layer = told["layers"][0]
+    assert layer["energy_j"] + layer["memory_energy_j"] == pytest.approx(energy.layer_energy_j(layers[0], energy.FULL))
+    assert told["calibration"]["path"]
+
+
+def test_a_baseline_in_the_cloud_has_whole_samples_sent():
+    manifest = _known("cifar10").manifest
+    found = {bar.name: bar for bar in energy_view.bars(manifest, energy.full_view(energy.LTE))}
+    assert list(found) == ["exit 0", "cloud", "twin", "ResNet-32", "twin, sent", "ResNet-32, sent"]
+    assert found["twin, sent"].parts_j["radio"] == pytest.approx(3072 * 8 * 438.39e-9)
+    assert found["ResNet-32"].energy_j == pytest.approx(650.9253e-6)
+
+
+def test_a_window_of_readings_is_sent_at_16_bits():
+    manifest = _known("har").manifest
+    height, width, channels = manifest.input.shape
+    assert energy_view.whole_sample_bytes(manifest) == 2 * height * width * channels
+
+
+def test_bars_are_to_one_scale():
+    manifest = _known("cifar10").manifest
+    bars = energy_view.bars(manifest, energy.MAC)
+    lines = _printed(energy_view.render(_older(_known("cifar10")).manifest, energy.WIFI)).splitlines()
+    drawn = {}
+    for bar in bars:
+        (line,) = [one for one in lines if one.startswith(bar.name + " ") and one.rstrip().endswith("uJ")]
+        drawn[bar.name] = sum(line.count(fill) for fill, _ in energy_view.FILLS.values())
+    longest = max(bar.energy_j for bar in bars)
+    assert max(drawn.values()) == 42
+    for bar in bars:
+        assert drawn[bar.name] == pytest.approx(42 * bar.energy_j / longest, abs=0.51)
+
+
+@pytest.mark.parametrize(
+    ("joules", "shown"),
+    [(1405.4e-6, "1,405"), (260.3e-6, "260"), (29.36e-6, "29.4"), (2.256e-6, "2.26"), (9e-9, "0.009")],
+)
+def test_microjoules_have_three_places_that_count(joules, shown):
+    assert energy_view.microjoules(joules) == shown
+
+
+EVALUATION = Evaluation(
+    bundle="net",
+    dataset="cifar10",
+    samples=10_000,
+    exit_share=[0.5, 0.3],
+    edge_share=0.8,
+    accuracy=Accuracy(hybrid=0.9312, edge=0.901, cloud=0.9333, full_precision_twin=0.9345),
+    accuracy_interval={
+        "hybrid": (0.926, 0.936), "edge": (0.895, 0.907), "cloud": (0.928, 0.938), "strict": (0.926, 0.936),
+        "full_precision_twin": (0.929, 0.939),
+    },
+    accuracy_strict=0.9311,
+    samples_strict=9_979,
+    accuracy_over_twin=-0.0033,
+    accuracy_over_twin_interval=(-0.0061, -0.0005),
+    exit_error_rate=[0.01, 0.0234],
+    exit_error_bound=ExitErrorBound(alpha=0.03, delta=0.05, observed=0.0234),
+    energy_reduction_mac=11.17,
+    energy_reduction_mac_standard=5.61,
+    energy_reduction_full=21.3,
+    energy_reduction_full_standard=17.7,
+    energy_reduction_full_at_sensor=4.41,
+    energy_reduction_full_standard_at_sensor=1.92,
+    radio="wifi",
+    feature_bytes_mean=128.0,
+    hard_sample_bytes={"png": 2264.0, "raw": 3072.0, "jpeg_75": 601.0, "jpeg_95": 953.0},
+    sample_bytes_mean=2253.0,
+    kernel="avx2",
+)  # fmt: skip
+
+
+def test_the_evaluation_shows_every_figure_at_80_columns():
+    shown = _printed(evaluation_view.evaluation_table(EVALUATION))
+    for figure in (
+        "10,000", "50.0%", "30.0%", "80.0%", "93.12%", "[92.60%, 93.60%]", "93.11%", "9,979", "90.10%", "93.33%",
+        "93.45%", "2.34%", "at most 3.00% promised, at 95%", "11.17 x", "5.61 x", "21.30 x", "17.70 x", "4.41 x",
+        "1.92 x", "2,253 B by wifi", "128 B", "2,264 B", "953 B", "601 B", "3,072 B", "avx2",
+        "-0.33", "points, -0.61 to -0.05 paired",
+    ):  # fmt: skip
+        assert figure in shown, figure
+    assert all(len(line.rstrip()) <= 80 for line in shown.splitlines())
+    assert len(shown.splitlines()) == 24, "a row was wrapped"
+
+
+def test_what_is_not_known_is_not_shown():
+    unknown = dataclasses.replace(
+        EVALUATION,
+        accuracy=dataclasses.replace(EVALUATION.accuracy, full_precision_twin=None),
+        accuracy_strict=None,
+        accuracy_over_twin=None,
+        accuracy_over_twin_interval=None,
+        energy_reduction_mac_standard=None,
+        energy_reduction_full=None,
+        energy_reduction_full_standard=None,
+        exit_error_bound=ExitErrorBound(None, None, 0.0234),
+        hard_sample_bytes=None,
+    )
+    shown = _printed(evaluation_view.evaluation_table(unknown))
+    assert "no bound holds" in shown
+    for word in ("  twin", "over twin", "strict", "ResNet-32", "energy, full", "PNG", "nan", "None"):
+        assert word not in shown, word
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_a_picture_of_the_energy_is_the_same_every_time(tmp_path, suffix):
+    manifest = _known("cifar10").manifest
+    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    for path in (first, second):
+        pictures.draw_energy(manifest, path, energy.WIFI)
+    assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_size > 5000
+
+
+def test_a_picture_without_matplotlib_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(pictures.PictureError, match=r"pip install 'dewpoint\[train\]'"):
+        pictures.require(tmp_path / "x.svg")
