@@ -153,7 +153,7 @@ def connected(stack: contextlib.ExitStack, servers: Servers, sites: Iterable[str
 
 
 def await_ready(ports: Iterable[int], processes: Iterable[WorkerProcess]) -> None:
-    """Return once the workers at these metrics ports are ready. Raises SystemExit, or WorkerFailed where one ends."""
+    """Return once the workers at these metrics ports are ready. Raises SystemExit, or WorkerError where one ends."""
     ports, processes = list(ports), list(processes)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not all(ready(port) for port in ports):

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hybrid_model.errors import DewpointError
+
 CodeArray = npt.NDArray[np.uint8]
 Shape = tuple[int, int, int]
 
 
-class CutError(ValueError):
+class CutError(DewpointError, ValueError):
     """Features that cannot be of this cut: another length, padding that is not zero, codes beyond their bits."""
 
 

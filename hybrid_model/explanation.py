@@ -15,33 +15,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from hybrid_model import exits as rules
 from hybrid_model.bundle import Manifest
-from hybrid_model.runtime import EdgeResult
+from hybrid_model.runtime import EdgeResult, Engine
 
-__all__ = ["Engine", "ExitView", "Explanation", "Occlusion", "explain"]
+__all__ = ["ExitView", "Explanation", "Occlusion", "explain"]
 
 CELLS_MAX: Final = 256
 SEGMENTS_MAX: Final = 64
 _PATCH_CELLS: Final = 3
 _ROWS: Final = 32
-
-
-class Engine(Protocol):
-    """What is asked of an edge engine; `hybrid_model.runtime.EdgeEngine` is one."""
-
-    def infer(
-        self, batch: npt.NDArray[Any], *, thresholds: Sequence[float] | None = None, force_cut: bool = False
-    ) -> EdgeResult:
-        """Decide for a batch (N, H, W, C)."""
-
-    def exit_logits(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], list[bytes]]:
-        """The logits of every exit (N, E, K), and features."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from services.servers import (
     RedisKind,
     RedisServer,
     Server,
-    ServerMissing,
+    ServerMissingError,
     find_redis_server,
 )
 from tests.services.counters import moved_counters, must_move
@@ -96,7 +96,7 @@ def require_server(make: Callable[[], S]) -> S:
     """What `make` returns. A missing server is a failure with CI=true, else a skip that says what to install."""
     try:
         return make()
-    except ServerMissing as missing:
+    except ServerMissingError as missing:
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(str(missing))
         pytest.skip(str(missing))

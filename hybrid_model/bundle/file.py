@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from hybrid_model.bundle import manifest as manifests
 from hybrid_model.bundle.graph import GraphError, check_graph
 from hybrid_model.bundle.manifest import SCHEMA, Half, Manifest, Member
+from hybrid_model.errors import DewpointError
 
 Tensors = dict[str, npt.NDArray[Any]]
 
@@ -43,7 +44,7 @@ _BROKEN_ZIP = (
 _CHUNK_BYTES = 2**20
 
 
-class BundleError(Exception):
+class BundleError(DewpointError):
     """A bundle that is missing or refused. The message reads `FILE: reason; remedy`."""
 
 
@@ -161,7 +162,7 @@ def _check_size(path: Path, name: str, size: int) -> None:
 def _parse_manifest(path: Path, raw: bytes) -> Manifest:
     try:
         return Manifest.from_json_bytes(raw)
-    except manifests.UnknownSchema as error:
+    except manifests.UnknownSchemaError as error:
         raise BundleError(
             f"{path}: {MANIFEST} has schema {error.found}, this program reads {SCHEMA}; "
             "use the version of dewpoint that wrote it, or export it again"

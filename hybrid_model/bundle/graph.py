@@ -18,6 +18,7 @@ import numpy.typing as npt
 from hybrid_model import cut as cut_codec
 from hybrid_model.bundle import ops
 from hybrid_model.bundle.manifest import Manifest
+from hybrid_model.errors import DewpointError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Kind = Literal["uint8", "float32", "bits", "levels", "logits", "codes"]
@@ -62,7 +63,7 @@ _TAKES: dict[str, tuple[Kind, ...]] = {
 }
 
 
-class GraphError(ValueError):
+class GraphError(DewpointError, ValueError):
     """An edge graph that cannot be run; the message says which operation and why."""
 
 

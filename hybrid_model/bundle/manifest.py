@@ -15,6 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 from hybrid_model.bundle.calibration import Calibration, ScoreKind
 from hybrid_model.bundle.ops import Op
 from hybrid_model.bundle.part import Part
+from hybrid_model.errors import DewpointError
 
 SCHEMA = 1
 Half = Literal["edge", "cloud"]
@@ -38,7 +39,7 @@ Dim = Annotated[int, Field(ge=1, le=2**16)]
 Shape = tuple[Dim, Dim, Dim]
 
 
-class UnknownSchema(ValueError):  # noqa: N818 - says what is the case
+class UnknownSchemaError(DewpointError, ValueError):
     """A manifest written by another version; `found` is its schema."""
 
     def __init__(self, found: int) -> None:
@@ -157,11 +158,11 @@ class Manifest(Part):
 
     @classmethod
     def from_json_bytes(cls, raw: bytes) -> Manifest:
-        """Reads `manifest.json`. Raises UnknownSchema, or ValueError (pydantic's ValidationError is one)."""
+        """Reads `manifest.json`. Raises UnknownSchemaError, or ValueError (pydantic's ValidationError is one)."""
         content = json.loads(raw)
         found = content.get("schema") if isinstance(content, dict) else None
         if isinstance(found, int) and found != SCHEMA:
-            raise UnknownSchema(found)
+            raise UnknownSchemaError(found)
         return cls.model_validate_json(raw, strict=True)
 
 

@@ -7,9 +7,9 @@ unpickled, and nothing is shipped.
 from __future__ import annotations
 
 from hybrid_model.data import cifar, digits, har
-from hybrid_model.data.dataset import SPLITS, DataDamaged, DataError, DataMissing, Dataset, Split
+from hybrid_model.data.dataset import SPLITS, DataDamagedError, DataError, DataMissingError, Dataset, Split
 
-__all__ = ["NAMES", "SPLITS", "DataDamaged", "DataError", "DataMissing", "Dataset", "Split", "load"]
+__all__ = ["NAMES", "SPLITS", "DataDamagedError", "DataError", "DataMissingError", "Dataset", "Split", "load"]
 
 NAMES = ("digits", "cifar10", "cifar100", "har")
 
@@ -17,7 +17,7 @@ NAMES = ("digits", "cifar10", "cifar100", "har")
 def load(name: str, *, progress: bool = True) -> Dataset:
     """The data set called `name`, all of it in memory; `progress` shows a bar while it is fetched.
 
-    Raises DataMissing if there is no such data set or it cannot be had, DataDamaged if a file of it is damaged.
+    Raises DataMissingError if there is no such data set or it cannot be had, DataDamagedError if a file is damaged.
     """
     if name == "digits":
         return digits.load(progress=progress)
@@ -25,4 +25,4 @@ def load(name: str, *, progress: bool = True) -> Dataset:
         return har.load(progress=progress)
     if name in NAMES:
         return cifar.load(name, progress=progress)
-    raise DataMissing(f"no data set is called {name!r}; there are {', '.join(NAMES)}")
+    raise DataMissingError(f"no data set is called {name!r}; there are {', '.join(NAMES)}")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.data import fetch, packed
-from hybrid_model.data.dataset import DataDamaged, Dataset, Int64Array, Split
+from hybrid_model.data.dataset import DataDamagedError, Dataset, Int64Array, Split
 from hybrid_model.data.splits import three_ways
 
 Pixels = npt.NDArray[np.uint8]
@@ -116,7 +116,7 @@ def _from_packed(parts: list[Path]) -> _Published:
     for part, stored in zip(parts, arrays, strict=True):
         x, y = packed.images(part, stored, side=_SIDE), stored["labels"].astype(np.int64)
         if len(x) != len(y):
-            raise DataDamaged(f"{part}: {len(x)} pictures for {len(y)} classes; copy it again")
+            raise DataDamagedError(f"{part}: {len(x)} pictures for {len(y)} classes; copy it again")
         splits.append(Split(x=x, y=y))
     first, second, test = splits
     train = Split(x=np.concatenate([first.x, second.x]), y=np.concatenate([first.y, second.y]))
@@ -129,7 +129,9 @@ def _from_files(layout: _Layout, folder: Path) -> _Published:
         try:
             return (folder / file_name).read_bytes()
         except OSError as error:
-            raise DataDamaged(f"{folder}: {file_name} cannot be read ({error}); extract the archive again") from error
+            raise DataDamagedError(
+                f"{folder}: {file_name} cannot be read ({error}); extract the archive again"
+            ) from error
 
     return _from_binary(layout, folder, read)
 
@@ -147,11 +149,11 @@ def _from_archive(layout: _Layout, path: Path) -> _Published:
                 if file is not None:
                     found[base] = file.read()
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataDamaged(f"{path}: does not unpack ({error}); delete it, and it is fetched again") from error
+        raise DataDamagedError(f"{path}: does not unpack ({error}); delete it, and it is fetched again") from error
 
     def read(file_name: str) -> bytes:
         if file_name not in found:
-            raise DataDamaged(f"{path}: holds no {file_name}; delete it, and it is fetched again")
+            raise DataDamagedError(f"{path}: holds no {file_name}; delete it, and it is fetched again")
         return found[file_name]
 
     return _from_binary(layout, path, read)
@@ -160,7 +162,7 @@ def _from_archive(layout: _Layout, path: Path) -> _Published:
 def _from_binary(layout: _Layout, source: Path, read: Callable[[str], bytes]) -> _Published:
     names = tuple(line.strip() for line in read(layout.names_file).decode("utf-8").splitlines() if line.strip())
     if len(names) != layout.classes:
-        raise DataDamaged(f"{source}: {layout.names_file} names {len(names)} classes, not {layout.classes}")
+        raise DataDamagedError(f"{source}: {layout.names_file} names {len(names)} classes, not {layout.classes}")
     parts = [_records(layout, source, file_name, read(file_name)) for file_name in layout.train_files]
     train = Split(x=np.concatenate([part.x for part in parts]), y=np.concatenate([part.y for part in parts]))
     test = _records(layout, source, layout.test_file, read(layout.test_file))
@@ -170,10 +172,10 @@ def _from_binary(layout: _Layout, source: Path, read: Callable[[str], bytes]) ->
 def _records(layout: _Layout, source: Path, file_name: str, content: bytes) -> Split:
     record_bytes = layout.label_bytes + _PIXEL_BYTES
     if not content or len(content) % record_bytes:
-        raise DataDamaged(f"{source}: {file_name} is {len(content)} bytes, no multiple of {record_bytes}")
+        raise DataDamagedError(f"{source}: {file_name} is {len(content)} bytes, no multiple of {record_bytes}")
     records = np.frombuffer(content, dtype=np.uint8).reshape(-1, record_bytes)
     y = records[:, layout.label_bytes - 1].astype(np.int64)
     if y.max() >= layout.classes:
-        raise DataDamaged(f"{source}: {file_name} holds class {y.max()}, but there are {layout.classes}")
+        raise DataDamagedError(f"{source}: {file_name} holds class {y.max()}, but there are {layout.classes}")
     planes = records[:, layout.label_bytes :].reshape(-1, 3, _SIDE, _SIDE)
     return Split(x=np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), y=y)

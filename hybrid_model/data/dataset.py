@@ -9,19 +9,21 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hybrid_model.errors import DewpointError
+
 Int64Array = npt.NDArray[np.int64]
 SPLITS = ("train", "tuning", "calibration", "test")
 
 
-class DataError(Exception):
+class DataError(DewpointError):
     """A data set cannot be had; the message says why and what to do."""
 
 
-class DataMissing(DataError):  # noqa: N818 - says what is the case
+class DataMissingError(DataError):
     """The files of a data set are nowhere to be found and could not be fetched."""
 
 
-class DataDamaged(DataError):  # noqa: N818 - says what is the case
+class DataDamagedError(DataError):
     """A file is there, but it is truncated, altered or something else."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybrid_model.data.dataset import DataMissing, Dataset, Split
+from hybrid_model.data.dataset import DataMissingError, Dataset, Split
 from hybrid_model.data.splits import stratified, three_ways
 
 CLASSES = tuple("0123456789")
@@ -16,12 +16,14 @@ def load(*, progress: bool = True) -> Dataset:
     """The digits, x (N, 8, 8, 1) uint8 in 0..255 (the original sixteen grey levels, stretched).
 
     A fifth of the samples is the test split; a tenth of the rest each is for tuning and for calibration.
-    Raises DataMissing if scikit-learn is not installed.
+    Raises DataMissingError if scikit-learn is not installed.
     """
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise DataMissing("digits: they come with scikit-learn; install it: pip install 'dewpoint[demo]'") from error
+        raise DataMissingError(
+            "digits: they come with scikit-learn; install it: pip install 'dewpoint[demo]'"
+        ) from error
     values, labels = load_digits(return_X_y=True)
     x = np.rint(values.reshape(-1, 8, 8, 1) * (255.0 / 16.0)).astype(np.uint8)
     everything = Split(x=x, y=labels.astype(np.int64))

@@ -13,7 +13,7 @@ from urllib.error import URLError
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from hybrid_model.data.dataset import DataDamaged, DataMissing
+from hybrid_model.data.dataset import DataDamagedError, DataMissingError
 
 _CHUNK_BYTES = 1 << 18
 _TIMEOUT_S = 30.0
@@ -43,15 +43,15 @@ def folders() -> Iterator[Path]:
 
 
 def verify(path: Path, md5: str) -> None:
-    """Raises DataDamaged unless the file's MD5 (the publishers' choice) is `md5`."""
+    """Raises DataDamagedError unless the file's MD5 (the publishers' choice) is `md5`."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != md5:
-        raise DataDamaged(f"{path}: its MD5 is {found}, not {md5}; delete it, and it is fetched again")
+        raise DataDamagedError(f"{path}: its MD5 is {found}, not {md5}; delete it, and it is fetched again")
 
 
 def download(archive: Archive, *, data_name: str, progress: bool = True) -> Path:
-    """Fetch an archive into the cache and return its path. Raises DataMissing or DataDamaged; leaves no half file."""
+    """Fetch an archive into the cache, whole or not at all. Raises DataMissingError, DataDamagedError."""
     folder = cache_folder()
     target = folder / archive.file_name
     unfinished: str | None = None
@@ -66,7 +66,7 @@ def download(archive: Archive, *, data_name: str, progress: bool = True) -> Path
         Path(unfinished).replace(target)
         unfinished = None
     except (URLError, OSError, ValueError) as error:
-        raise DataMissing(
+        raise DataMissingError(
             f"{data_name}: not in $DEWPOINT_DATA ({os.environ.get('DEWPOINT_DATA') or 'unset'}), not in {folder}, "
             f"and {archive.url} could not be fetched ({error}); fetch it elsewhere and put it into {folder}"
         ) from error

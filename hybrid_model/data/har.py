@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.data import fetch, packed
-from hybrid_model.data.dataset import DataDamaged, Dataset, Int64Array, Split
+from hybrid_model.data.dataset import DataDamagedError, Dataset, Int64Array, Split
 
 CLASSES = ("WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING")
 CHANNELS = tuple(f"{sensor}_{axis}" for sensor in ("body_acc", "body_gyro", "total_acc") for axis in "xyz")
@@ -118,11 +118,11 @@ def _from_archive(path: Path) -> _Published:
             if _INNER_ARCHIVE not in outer.namelist():
                 return _from_text(path, lambda name: outer.open(f"{_FOLDER}/{name}"))
             if outer.getinfo(_INNER_ARCHIVE).file_size > _MEMBER_BYTES_MAX:
-                raise DataDamaged(f"{path}: {_INNER_ARCHIVE} is too large; delete it, and it is fetched again")
+                raise DataDamagedError(f"{path}: {_INNER_ARCHIVE} is too large; delete it, and it is fetched again")
             with zipfile.ZipFile(io.BytesIO(outer.read(_INNER_ARCHIVE))) as inner:
                 return _from_text(path, lambda name: inner.open(f"{_FOLDER}/{name}"))
     except zipfile.BadZipFile as error:
-        raise DataDamaged(f"{path}: does not unpack ({error}); delete it, and it is fetched again") from error
+        raise DataDamagedError(f"{path}: does not unpack ({error}); delete it, and it is fetched again") from error
 
 
 def _from_text(source: Path, open_file: Callable[[str], IO[bytes]]) -> _Published:
@@ -139,7 +139,7 @@ def _from_text(source: Path, open_file: Callable[[str], IO[bytes]]) -> _Publishe
             subjects.append(table(f"{split}/subject_{split}.txt")[:, 0].astype(np.int64))
             tested.append(np.full(len(labels[-1]), split == "test"))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataDamaged(f"{source}: not the UCI HAR files ({error}); extract or fetch them again") from error
+        raise DataDamagedError(f"{source}: not the UCI HAR files ({error}); extract or fetch them again") from error
     x, y, group = np.concatenate(windows), np.concatenate(labels), np.concatenate(subjects)
     order = np.argsort(group, kind="stable")  # both sources: rows ascend by subject, then as recorded
     x, y, group = x[order], y[order], group[order]
@@ -147,10 +147,12 @@ def _from_text(source: Path, open_file: Callable[[str], IO[bytes]]) -> _Publishe
 
 
 def _checked(path: Path, source: _Published) -> _Published:
-    """Raises DataDamaged unless rows, classes and subjects are the published ones and every reading is a number."""
+    """Raises DataDamagedError unless rows, classes and subjects are the published ones and readings are numbers."""
     marks = np.stack([source.labels, source.subjects], axis=1).astype(np.uint8).tobytes()
     if hashlib.sha256(marks).hexdigest() != _LABELS_SHA256:
-        raise DataDamaged(f"{path}: its classes or subjects are not those of UCI HAR; fetch it again")
+        raise DataDamagedError(f"{path}: its classes or subjects are not those of UCI HAR; fetch it again")
     if source.windows.shape != (len(source.labels), LENGTH, len(CHANNELS)) or not np.isfinite(source.windows).all():
-        raise DataDamaged(f"{path}: its windows are not {LENGTH} readings of {len(CHANNELS)} channels; fetch it again")
+        raise DataDamagedError(
+            f"{path}: its windows are not {LENGTH} readings of {len(CHANNELS)} channels; fetch it again"
+        )
     return source

@@ -14,23 +14,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from hybrid_model.data.dataset import DataDamaged
+from hybrid_model.data.dataset import DataDamagedError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _HALF_WINDOW = 64
 
 
 def read(path: Path, *names: str) -> Arrays:
-    """The named arrays of a packed file; nothing in it is ever unpickled. Raises DataDamaged."""
+    """The named arrays of a packed file; nothing in it is ever unpickled. Raises DataDamagedError."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataDamaged(f"{path}: not a packed data set ({error}); copy it again") from error
+        raise DataDamagedError(f"{path}: not a packed data set ({error}); copy it again") from error
 
 
 def images(path: Path, arrays: Arrays, *, side: int = 32) -> npt.NDArray[np.uint8]:
-    """Decode the strips `blob` with their bounds `off` to pictures (N, side, side, 3) uint8. Raises DataDamaged."""
+    """Decode strips `blob` with bounds `off` to pictures (N, side, side, 3) uint8. Raises DataDamagedError."""
     blob, bounds = arrays["blob"], arrays["off"].tolist()
 
     def strip(first: int, last: int) -> npt.NDArray[np.uint8]:
@@ -41,14 +41,14 @@ def images(path: Path, arrays: Arrays, *, side: int = 32) -> npt.NDArray[np.uint
         with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter
             return np.concatenate(list(pool.map(strip, bounds[:-1], bounds[1:])))
     except (OSError, ValueError, UnidentifiedImageError) as error:
-        raise DataDamaged(f"{path}: its pictures do not decode ({error}); copy it again") from error
+        raise DataDamagedError(f"{path}: its pictures do not decode ({error}); copy it again") from error
 
 
 def signals(path: Path, arrays: Arrays, *, channels: int) -> npt.NDArray[np.float32]:
     """Decode windows (N, 128, channels) float32 from half windows of 64 readings that neighbours share.
 
     `xz` is LZMA over all low bytes, then all high bytes, of the int16 steps between readings, channel by channel;
-    window i is the halves `win[i]` and `win[i] + 1`; `scale` makes readings of the levels. Raises DataDamaged.
+    window i is the halves `win[i]` and `win[i] + 1`; `scale` makes readings of the levels. Raises DataDamagedError.
     """
     try:
         stored = np.frombuffer(lzma.decompress(arrays["xz"].tobytes()), dtype=np.uint8)
@@ -59,5 +59,5 @@ def signals(path: Path, arrays: Arrays, *, channels: int) -> npt.NDArray[np.floa
         first = arrays["win"].astype(np.int64)
         windows = np.concatenate([halves[first], halves[first + 1]], axis=1)
     except (lzma.LZMAError, ValueError, IndexError) as error:
-        raise DataDamaged(f"{path}: its signals do not decode ({error}); copy it again") from error
+        raise DataDamagedError(f"{path}: its signals do not decode ({error}); copy it again") from error
     return windows.astype(np.float32) * np.float32(arrays["scale"])

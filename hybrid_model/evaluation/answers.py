@@ -13,12 +13,13 @@ from hybrid_model import exits
 from hybrid_model.bundle import Bundle
 from hybrid_model.cloud_half import CloudHalf
 from hybrid_model.data import Dataset
+from hybrid_model.errors import DewpointError
 from hybrid_model.runtime import EdgeEngine
 
 BATCH = 250
 
 
-class EvaluationError(ValueError):
+class EvaluationError(DewpointError, ValueError):
     """A bundle and a data set that do not belong together, or a bundle that lacks what a figure needs."""
 
 

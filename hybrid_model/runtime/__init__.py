@@ -1,6 +1,7 @@
 """The edge half without torch: a checked graph becomes a plan, and kernels on arrays run it stage by stage."""
 
 from hybrid_model.runtime.engine import EdgeEngine
+from hybrid_model.runtime.protocol import Engine
 from hybrid_model.runtime.result import EdgeResult
 
-__all__ = ["EdgeEngine", "EdgeResult"]
+__all__ = ["EdgeEngine", "EdgeResult", "Engine"]

@@ -21,6 +21,7 @@ from hybrid_model.bundle.calibration import Calibration, CalibrationSplit, Histo
 from hybrid_model.cloud_half import CloudHalf
 from hybrid_model.data import Dataset, Split
 from hybrid_model.data.windows import without_overlap
+from hybrid_model.errors import DewpointError
 from hybrid_model.runtime import EdgeEngine
 from hybrid_model.training.learn_then_test import COMFORT, point_p_value, samples_needed, walked
 from hybrid_model.training.recipe import OperatingPoint
@@ -33,7 +34,7 @@ _BINS = 10
 _BATCH = 250
 
 
-class CalibrationError(ValueError):
+class CalibrationError(DewpointError, ValueError):
     """A bundle that cannot be calibrated as asked; the message says why and what to do."""
 
 

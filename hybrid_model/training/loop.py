@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from hybrid_model.data import Dataset, Split
+from hybrid_model.errors import DewpointError
 from hybrid_model.nn import HybridNetwork, HybridOutput
 from hybrid_model.training.augment import AUGMENTATIONS
 from hybrid_model.training.checkpoint import Checkpoint
@@ -28,7 +29,7 @@ from hybrid_model.training.progressive import ProgressiveBinarization
 from hybrid_model.training.recipe import Recipe, Schedule
 
 
-class TrainingError(RuntimeError):
+class TrainingError(DewpointError, RuntimeError):
     """A run that cannot go on; the message says why."""
 
 

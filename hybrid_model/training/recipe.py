@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hybrid_model.errors import DewpointError
 from hybrid_model.nn.architecture import Architecture
 from hybrid_model.nn.backbones import FAMILIES
 
 
-class RecipeError(ValueError):
+class RecipeError(DewpointError, ValueError):
     """A recipe that cannot be found or does not make sense; the message says which and why."""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+
+from hybrid_model.errors import DewpointError
 
 if TYPE_CHECKING:
     from hybrid_model.energy import Radio
@@ -40,27 +41,6 @@ Picture = Annotated[
 RadioName = Annotated[str, typer.Option("--radio", help="What features are sent by, for energies: wifi, lte or 3g.")]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
-# A mistake of the user or of the surroundings: one line without traceback. They are named, not imported: where a
-# module was never loaded, its error cannot have been raised.
-_EXPECTED = {
-    "hybrid_model.bundle": ("BundleError",),
-    "hybrid_model.cut": ("CutError",),
-    "hybrid_model.data.dataset": ("DataError",),
-    "hybrid_model.evaluation": ("EvaluationError",),
-    "hybrid_model.training.calibration": ("CalibrationError",),
-    "hybrid_model.training.exploration.space": ("ExplorationError",),
-    "hybrid_model.training.loop": ("TrainingError",),
-    "hybrid_model.training.recipe": ("RecipeError",),
-    "services.demo.processes": ("WorkerFailed",),
-    "services.cli.explain_source": ("ExplainError",),
-    "services.mqtt": ("MqttError",),
-    "services.cli.views.plots": ("PictureError",),
-    "services.servers": ("ServerMissing", "ServerFailed"),
-    "services.settings": ("SettingsError",),
-    "services.sources.errors": ("SourceError",),
-    "services.traces": ("TracesFailed",),
-}
-
 
 def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn the errors that are no bugs into one line on stderr and exit status 2."""
@@ -71,18 +51,10 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(getattr(interrupt, "status", 130)) from None
-        except Exception as error:
-            if not isinstance(error, (OSError, *_expected())):
-                raise
+        except (DewpointError, OSError) as error:
             fail(str(error))
 
     return guarded
-
-
-def _expected() -> tuple[type[Exception], ...]:
-    loaded = ((sys.modules.get(module), names) for module, names in _EXPECTED.items())
-    found = (getattr(module, name, None) for module, names in loaded if module for name in names)
-    return tuple(one for one in found if one is not None)
 
 
 def fail(message: str) -> NoReturn:

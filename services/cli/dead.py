@@ -150,7 +150,7 @@ def drop(
 def _opened(config: Path | None, network: str | None) -> Iterator[DeadLetters]:
     """The letters; what goes wrong meanwhile is one line and status 2."""
     from services import settings
-    from services.feature_stream import StreamFull, StreamUnavailable
+    from services.feature_stream import StreamFullError, StreamUnavailableError
     from services.feature_stream.dead import DeadLetters
 
     try:
@@ -159,7 +159,7 @@ def _opened(config: Path | None, network: str | None) -> Iterator[DeadLetters]:
             yield letters
         finally:
             letters.close()
-    except (settings.SettingsError, StreamUnavailable, StreamFull) as error:
+    except (settings.SettingsError, StreamUnavailableError, StreamFullError) as error:
         raise _failed(str(error)) from None
 
 

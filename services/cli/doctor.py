@@ -19,7 +19,7 @@ from rich.text import Text
 from hybrid_model import bundle as bundle_file
 from hybrid_model.bundle import BundleError
 from services import settings as settings_file
-from services.feature_stream import StreamFull, StreamUnavailable
+from services.feature_stream import StreamFullError, StreamUnavailableError
 from services.feature_stream.link import RedisLink
 from services.mqtt import MqttError, MqttLink
 from services.security.feature_keys import FeatureKeys
@@ -149,7 +149,7 @@ def _redis(loaded: Settings) -> Iterator[Finding]:
         link = RedisLink(loaded.redis)
         link.ping()
         info, (seconds, microseconds) = link.optional([("INFO",), ("TIME",)])
-    except (StreamUnavailable, StreamFull, SettingsError, OSError) as error:
+    except (StreamUnavailableError, StreamFullError, SettingsError, OSError) as error:
         remedy = "start Redis, or mend [redis] host, port, username, password_file, tls"
         yield Finding("Redis", "wrong", str(error), remedy)
         return
@@ -207,7 +207,7 @@ def _answers_anyone(chosen: RedisSettings) -> bool:
     stranger = RedisLink(chosen.model_copy(update=nobody))
     try:
         stranger.ping()
-    except (StreamUnavailable, StreamFull):
+    except (StreamUnavailableError, StreamFullError):
         return False
     finally:
         stranger.close()

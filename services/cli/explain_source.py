@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hybrid_model.errors import DewpointError
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -24,7 +26,7 @@ _DATASET_SAMPLE: Final = re.compile(r"([a-z0-9]+):(\d+)")
 _NEEDED: Final = frozenset(("device", "id", "bundle", "decision", "input", "exits", "occlusion"))
 
 
-class ExplainError(Exception):
+class ExplainError(DewpointError):
     """There is nothing to explain; the message says why and what to do."""
 
 

@@ -21,10 +21,10 @@ from services.cloud.networks import Forward, Networks, check_device, load_cloud_
 from services.cloud.watchdog import Watchdog
 from services.cloud.worker import CloudWorker
 from services.common import logs
-from services.feature_stream import CloudFeatures, StreamUnavailable
-from services.metrics import CloudMetrics, MetricsFailed, MetricsServer
+from services.feature_stream import CloudFeatures, StreamUnavailableError
+from services.metrics import CloudMetrics, MetricsError, MetricsServer
 from services.settings import Settings, SettingsError
-from services.traces import TracesFailed, cloud_traces
+from services.traces import TracesError, cloud_traces
 
 __all__ = ["app", "run"]
 
@@ -60,7 +60,7 @@ def main(
     }
     try:
         run(settings.load(config, overrides))
-    except (SettingsError, BundleError, StreamUnavailable, MetricsFailed, TracesFailed) as error:
+    except (SettingsError, BundleError, StreamUnavailableError, MetricsError, TracesError) as error:
         typer.echo(f"dewpoint cloud: {error}", err=True)
         raise typer.Exit(2) from None
 
@@ -75,9 +75,9 @@ def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None
     Raises:
         SettingsError: torch or the device of the settings is not there.
         BundleError: a named bundle is missing or damaged, or there is none.
-        StreamUnavailable: Redis does not answer at the start.
-        MetricsFailed: the address for metrics is taken.
-        TracesFailed: traces are switched on, and OpenTelemetry is not installed.
+        StreamUnavailableError: Redis does not answer at the start.
+        MetricsError: the address for metrics is taken.
+        TracesError: traces are switched on, and OpenTelemetry is not installed.
     """
     logs.configure(loaded.log)
     chosen = loaded.cloud

@@ -10,7 +10,7 @@ from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network, Networks
 from services.cloud.what_if import WhatIf
 from services.common.logs import Occasionally, get_logger
-from services.feature_stream import Answer, CloudFeatures, Delivery, StreamFull, StreamUnavailable
+from services.feature_stream import Answer, CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
 from services.messages import Escalation
 from services.metrics import OTHER_DEVICE, CloudMetrics, DeviceNames
 from services.security.feature_keys import FeatureKeys
@@ -63,7 +63,7 @@ class Auditor:
         return self._waiting
 
     def look(self, network_ids: Iterable[str]) -> None:
-        """See how many lie there, and show it. Raises StreamUnavailable, but not where this user may not look."""
+        """See how many lie there, and show it. Raises StreamUnavailableError, but not where this user may not look."""
         for network_id in network_ids:
             depth = self._features.audits(network_id)
             self._metrics.audit_queue_depth.labels(network=network_id).set(depth)
@@ -73,7 +73,7 @@ class Auditor:
         """Check one small batch, of the next stream that has any."""
         try:
             self._waiting = self._check_next()
-        except (StreamUnavailable, StreamFull) as error:  # if it is away, whoever reads hard samples notices
+        except (StreamUnavailableError, StreamFullError) as error:  # if it is away, whoever reads hard samples notices
             self._waiting = False
             self._log("audits_not_taken", error=str(error))
         except Exception as error:  # statistics must stop no worker

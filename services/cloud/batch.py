@@ -10,7 +10,7 @@ from hybrid_model.cut import CutError
 from services.cloud.networks import Network
 from services.feature_stream import Answer, Delivery, one_line
 from services.messages import Escalation, EscalationHead, MessageError, Reply, decode_head
-from services.security.feature_keys import FeatureKeys, KeyUnknown
+from services.security.feature_keys import FeatureKeys, KeyUnknownError
 
 __all__ = ["Broken", "Job", "Locked", "Unreadable", "error_answer", "halves", "infer", "read_job"]
 
@@ -76,7 +76,7 @@ def read_job(
             return Locked(delivery, escalation)
         try:
             escalation = keys.decrypt(escalation)
-        except KeyUnknown:
+        except KeyUnknownError:
             return Locked(delivery, escalation)
         except MessageError as error:
             return Unreadable(delivery, error.reason, error.detail, escalation)

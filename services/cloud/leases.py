@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from services.cloud.watchdog import Watchdog
 from services.common.logs import get_logger
-from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamUnavailable
+from services.feature_stream import CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
 
 __all__ = ["LeaseKeeper"]
 
@@ -116,7 +116,7 @@ class LeaseKeeper:
             return
         try:
             lost = self._features.renew(held)
-        except (StreamUnavailable, StreamFull) as error:
+        except (StreamUnavailableError, StreamFullError) as error:
             _log.warning("leases_not_renewed", leases=len(held), error=str(error))
             return
         except Exception:  # whatever it is, the next turn may renew them, and the bound of a forward must hold

@@ -12,7 +12,7 @@ from services.cloud.batch import Broken, Job, Locked, Unreadable, error_answer, 
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network
 from services.common.logs import Occasionally, get_logger
-from services.feature_stream import Answer, CloudFeatures, Delivery, Missed, StreamFull, StreamUnavailable
+from services.feature_stream import Answer, CloudFeatures, Delivery, Missed, StreamFullError, StreamUnavailableError
 from services.messages import Escalation, EscalationHead
 from services.metrics import CloudMetrics, observe
 from services.security.feature_keys import FeatureKeys
@@ -30,8 +30,8 @@ _log = get_logger("cloud")
 class BatchRunner:
     """Takes leased entries to their end: a reply, the dead letters, or back to the stream for a later run.
 
-    Its methods raise StreamUnavailable where Redis stays away for longer than a lease: what was in hand lapses, and
-    somebody runs it again.
+    Its methods raise StreamUnavailableError where Redis stays away for longer than a lease: what was in hand lapses,
+    and somebody runs it again.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class BatchRunner:
         while True:
             try:
                 return call(), repeated
-            except (StreamUnavailable, StreamFull):
+            except (StreamUnavailableError, StreamFullError):
                 patience_s = self._features.lease_s
                 if self._stopping.is_set():
                     patience_s = min(patience_s, _DRAIN_PATIENCE_S)

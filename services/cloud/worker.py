@@ -15,7 +15,7 @@ from services.cloud.networks import Networks
 from services.cloud.runner import BatchRunner
 from services.cloud.watchdog import Watchdog
 from services.common.logs import get_logger
-from services.feature_stream import CloudFeatures, Delivery, StreamFull, StreamUnavailable
+from services.feature_stream import CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
 from services.metrics import CloudMetrics
 from services.security.feature_keys import FeatureKeys
 from services.settings import CloudSettings
@@ -127,9 +127,9 @@ class CloudWorker:
                 try:
                     self._turn()
                     self._note_reachable()
-                except (StreamUnavailable, StreamFull) as error:
+                except (StreamUnavailableError, StreamFullError) as error:
                     self._note_unreachable(error)
-            with suppress(StreamUnavailable, StreamFull):
+            with suppress(StreamUnavailableError, StreamFullError):
                 self._features.retire(silent_s=self._silent_s, leave=True)
         finally:
             self._keeper.stop()

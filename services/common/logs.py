@@ -12,7 +12,7 @@ import structlog
 
 from services.settings import LogSettings
 
-__all__ = ["Occasionally", "configure", "get_logger"]
+__all__ = ["Occasionally", "SparseLog", "configure", "get_logger"]
 
 
 def configure(settings: LogSettings) -> None:
@@ -36,11 +36,41 @@ def configure(settings: LogSettings) -> None:
     )
 
 
-def get_logger(room: str) -> Any:
-    """The logger of one room of the house, as in `get_logger("edge")`; warnings only until `configure` was called."""
+def get_logger(component: str) -> Any:
+    """The logger of one part of the pipeline, as in `get_logger("edge")`; before `configure` it only warns."""
     if not structlog.is_configured():
         configure(LogSettings(level="warning"))
-    return structlog.get_logger(room=room)
+    return structlog.get_logger(component=component)
+
+
+class SparseLog:
+    """A logger for events that may come in floods: of each kind at most `burst` are written in each `period_s`.
+
+    What is held back is counted, and the next event of its kind that is written says how many there were, as
+    `held_back`. Safe from any thread.
+
+    Args:
+        component: The part of the pipeline, as for `get_logger`.
+        burst: Events of one kind that are written in a period.
+        period_s: Length of a period, seconds.
+    """
+
+    def __init__(self, component: str, *, burst: int = 20, period_s: float = 10.0) -> None:
+        self._log = get_logger(component)
+        self._occasionally = Occasionally(burst=burst, period_s=period_s)
+
+    def info(self, event: str, /, *, kind: str | None = None, **fields: Any) -> None:
+        """Write an event; `kind` where events of one name are counted apart."""
+        self._write("info", event, kind, fields)
+
+    def warning(self, event: str, /, *, kind: str | None = None, **fields: Any) -> None:
+        """Write an event; `kind` where events of one name are counted apart."""
+        self._write("warning", event, kind, fields)
+
+    def _write(self, level: str, event: str, kind: str | None, fields: dict[str, Any]) -> None:
+        held_back = self._occasionally.passes(event if kind is None else kind)
+        if held_back is not None:
+            getattr(self._log, level)(event, **fields, held_back=held_back)
 
 
 class Occasionally:

@@ -8,27 +8,28 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from hybrid_model.errors import DewpointError
 from services.console.asking import ASKING_FAILED, ask, reason_of
 
-__all__ = ["ExplanationMissing", "explanation"]
+__all__ = ["ExplanationMissingError", "explanation"]
 
 _TIMEOUT_S: Final = 5.0
 _BYTES_MAX: Final = 4 << 20
 
 
-class ExplanationMissing(Exception):  # noqa: N818 - says what is the case
+class ExplanationMissingError(DewpointError):
     """No worker explains this sample; the message says why and what to do."""
 
 
 def explanation(workers: Sequence[str], device: str, sample: str) -> dict[str, Any]:
-    """Ask the workers at these addresses, one after the other. Raises ExplanationMissing."""
+    """Ask the workers at these addresses, one after the other. Raises ExplanationMissingError."""
     reasons = []
     for url in workers:
         try:
             return _asked(f"{url}/explain?{urlencode({'device': device, 'id': sample})}")
-        except ExplanationMissing as missing:
+        except ExplanationMissingError as missing:
             reasons.append(str(missing))
-    raise ExplanationMissing(reasons[0] if reasons else "the address of no edge worker is among console.workers")
+    raise ExplanationMissingError(reasons[0] if reasons else "the address of no edge worker is among console.workers")
 
 
 def _asked(url: str) -> dict[str, Any]:
@@ -36,11 +37,11 @@ def _asked(url: str) -> dict[str, Any]:
         found = json.loads(ask(url, timeout_s=_TIMEOUT_S, bytes_max=_BYTES_MAX))
     except urllib.error.HTTPError as error:
         with error:
-            raise ExplanationMissing(_refusal(error)) from None
+            raise ExplanationMissingError(_refusal(error)) from None
     except ASKING_FAILED as error:
-        raise ExplanationMissing(f"the worker does not answer: {reason_of(error)}") from None
+        raise ExplanationMissingError(f"the worker does not answer: {reason_of(error)}") from None
     if not isinstance(found, dict):
-        raise ExplanationMissing("the worker's answer cannot be read")
+        raise ExplanationMissingError("the worker's answer cannot be read")
     return found
 
 

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from hybrid_model.errors import DewpointError
 from services.cli.dead import FINAL_BEFORE, NOT_REPLAYED, letter_fields
-from services.feature_stream import StreamFull, StreamUnavailable
+from services.feature_stream import StreamFullError, StreamUnavailableError
 from services.feature_stream.dead import DeadLetters, LetterId, Replayed
 from services.settings import RedisSettings
 
-__all__ = ["FINAL_BEFORE", "LetterList", "Letters", "LettersFailed"]
+__all__ = ["FINAL_BEFORE", "LetterList", "Letters", "LettersError"]
 
 SHOWN_MAX: Final = 200
 
 
-class LettersFailed(Exception):  # noqa: N818 - says what is the case
+class LettersError(DewpointError):
     """Redis cannot be reached, or refuses; the message says why."""
 
 
@@ -31,7 +32,7 @@ class LetterList:
 class Letters:
     """Looks at the dead letters, and sends them again. Calls wait for Redis: keep them out of the page's own thread.
 
-    Every method but `close` raises LettersFailed.
+    Every method but `close` raises LettersError.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -45,8 +46,8 @@ class Letters:
         """The oldest 200."""
         try:
             found = [letter_fields(letter) for letter in islice(self._dead.letters(), SHOWN_MAX + 1)]
-        except (StreamUnavailable, StreamFull) as error:
-            raise LettersFailed(str(error)) from None
+        except (StreamUnavailableError, StreamFullError) as error:
+            raise LettersError(str(error)) from None
         return LetterList(tuple(found[:SHOWN_MAX]), len(found) > SHOWN_MAX)
 
     def replay(self, letter: str) -> str | None:
@@ -55,6 +56,6 @@ class Letters:
             outcome = self._dead.replay(LetterId.parse(letter))
         except ValueError as error:
             return str(error)
-        except (StreamUnavailable, StreamFull) as error:
-            raise LettersFailed(str(error)) from None
+        except (StreamUnavailableError, StreamFullError) as error:
+            raise LettersError(str(error)) from None
         return None if outcome is Replayed.SENT else NOT_REPLAYED[outcome.name.lower()]

@@ -6,8 +6,8 @@ sums and latencies alone; labels and classes never enter.
 
 from services.control.controller import Controller
 from services.control.latencies import Latencies
-from services.control.path import ExitPath, NotCalibrated, mixed
-from services.control.set_points import SetPointRefused, check
+from services.control.path import ExitPath, NotCalibratedError, mixed
+from services.control.set_points import SetPointError, check
 from services.control.tally import Costs, Tally
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "Costs",
     "ExitPath",
     "Latencies",
-    "NotCalibrated",
-    "SetPointRefused",
+    "NotCalibratedError",
+    "SetPointError",
     "Tally",
     "check",
     "mixed",

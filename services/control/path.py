@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.bundle.calibration import Calibration
+from hybrid_model.errors import DewpointError
 
 _STEP_MIN = 0.02
 
 
-class NotCalibrated(ValueError):  # noqa: N818 - says what is the case
+class NotCalibratedError(DewpointError, ValueError):
     """No point of the path may be taken; the message says why and what to do."""
 
 
@@ -46,11 +47,11 @@ class ExitPath:
         return self._thresholds[point]
 
     def limits(self, *, allow_uncalibrated: bool) -> tuple[int, int]:
-        """The first and the last point that may be taken. Raises NotCalibrated where there is none."""
+        """The first and the last point that may be taken. Raises NotCalibratedError where there is none."""
         if allow_uncalibrated:
             return 0, self.last
         if self._passed is None:
-            raise NotCalibrated(
+            raise NotCalibratedError(
                 "no point of this bundle passed calibration; set edge.control.allow_uncalibrated, or calibrate the"
                 " bundle with more samples (dewpoint calibrate)"
             )

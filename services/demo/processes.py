@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hybrid_model.errors import DewpointError
+
 _STOP_TIMEOUT_S = 15.0
 _LOG_TAIL_BYTES = 2000
 
@@ -27,7 +29,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
 
-class WorkerFailed(Exception):  # noqa: N818 - says what is the case
+class WorkerError(DewpointError):
     """A worker ended when it should not have; the message holds the end of its log."""
 
 
@@ -73,9 +75,9 @@ class WorkerProcess:
         return self
 
     def check(self) -> None:
-        """Raises WorkerFailed if the process has ended."""
+        """Raises WorkerError if the process has ended."""
         if self._process is not None and self._process.poll() is not None:
-            raise WorkerFailed(f"{self.name} ended with status {self._process.returncode}:\n{self.log_tail()}")
+            raise WorkerError(f"{self.name} ended with status {self._process.returncode}:\n{self.log_tail()}")
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM and do not wait, so that several workers drain at once."""

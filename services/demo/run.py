@@ -23,7 +23,7 @@ from services import messages, settings
 from services.demo import configuration, figures, table
 from services.demo.books import Books
 from services.demo.live_page import LivePage, page_port
-from services.demo.processes import WorkerFailed, WorkerProcess
+from services.demo.processes import WorkerError, WorkerProcess
 from services.demo.readiness import ready
 from services.messages import Label, MessageError, Status
 from services.mqtt import Delivery, Filter, MqttLink
@@ -73,7 +73,7 @@ class Demo:
         with Demo(DemoOptions(), console) as demo:
             found = demo.stream()
 
-    Entering raises DataError, BundleError, SourceError, ServerMissing, ServerFailed, WorkerFailed or MqttError.
+    Entering raises DataError, BundleError, SourceError, ServerMissingError, ServerError, WorkerError or MqttError.
     """
 
     def __init__(self, options: DemoOptions, console: Console) -> None:
@@ -102,7 +102,7 @@ class Demo:
     def stream(self, *, watch: Callable[[Demo], None] = lambda demo: None) -> dict[str, Any]:
         """Stream all frames, wait for their labels and return the figures. `watch` is called some times a second.
 
-        Raises WorkerFailed if the edge worker ends. Samples for which no label comes any more are counted as lost.
+        Raises WorkerError if the edge worker ends. Samples for which no label comes any more are counted as lost.
         """
         replay = self._replay()
         stop = threading.Event()
@@ -144,7 +144,7 @@ class Demo:
         return f"{servers}, site {configuration.SITE}, files in {self.folder}"
 
     def wait(self) -> None:
-        """Return when the edge worker ends, or never. Raises WorkerFailed then."""
+        """Return when the edge worker ends, or never. Raises WorkerError then."""
         while True:
             self.edge.check()
             time.sleep(_TICK_S)
@@ -243,7 +243,7 @@ class Demo:
                     del waiting[name]
             if time.monotonic() > deadline:
                 late = next(iter(waiting.values()), self.edge)
-                raise WorkerFailed(f"{late.name} was not ready within {_START_TIMEOUT_S:g} s:\n{late.log_tail()}")
+                raise WorkerError(f"{late.name} was not ready within {_START_TIMEOUT_S:g} s:\n{late.log_tail()}")
             time.sleep(_TICK_S)
 
     def _receive(self, delivery: Delivery) -> None:

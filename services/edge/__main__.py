@@ -45,9 +45,9 @@ def main(
     from services import settings
     from services.edge.errors import EdgeError
     from services.edge.process import run
-    from services.metrics import MetricsFailed
+    from services.metrics import MetricsError
     from services.mqtt import MqttError
-    from services.traces import TracesFailed
+    from services.traces import TracesError
 
     if adopt is not None and (spool is not None or worker is not None):
         typer.echo(
@@ -62,7 +62,7 @@ def main(
     }
     try:
         run(settings.load(config, overrides), adopt=adopt is not None)
-    except (settings.SettingsError, BundleError, EdgeError, MetricsFailed, MqttError, TracesFailed) as error:
+    except (settings.SettingsError, BundleError, EdgeError, MetricsError, MqttError, TracesError) as error:
         typer.echo(f"dewpoint edge: {error}", err=True)
         raise typer.Exit(2) from None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["EdgeError", "StorageFailed"]
+from hybrid_model.errors import DewpointError
+
+__all__ = ["EdgeError", "StorageError"]
 
 
-class EdgeError(Exception):
+class EdgeError(DewpointError):
     """The edge worker cannot start or go on; the message is one line with cause and remedy."""
 
 
-class StorageFailed(Exception):  # noqa: N818 - says what is the case
+class StorageError(DewpointError):
     """The spool's disk is full or fails, and nothing was stored: try again. The message is one line with the cause."""

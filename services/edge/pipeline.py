@@ -111,7 +111,7 @@ class Router:
     def conclude(self, decided: Decided) -> None:
         """Commit it, acknowledge its messages, and hand on what came of them.
 
-        Raises StorageFailed where it could not be committed: nothing has happened then, and it may be called again.
+        Raises StorageError where it could not be committed: nothing has happened then, and it may be called again.
         """
         begun, batch = time.perf_counter(), decided.batch
         batch.done = self._outbox.take_done()

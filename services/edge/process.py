@@ -41,8 +41,8 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
         SettingsError: a secret or certificate cannot be read.
         BundleError: the bundle is missing or damaged.
         EdgeError: spool, journal, inputs or kernel are not as they must be.
-        MetricsFailed: the address for metrics is taken.
-        TracesFailed: traces are switched on, and OpenTelemetry is not installed.
+        MetricsError: the address for metrics is taken.
+        TracesError: traces are switched on, and OpenTelemetry is not installed.
         MqttError: the broker cannot be reached or refuses us.
         SystemExit: with status 1, where the worker failed later; the log says how.
     """

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Final
 
 from hybrid_model.bundle import Manifest
+from hybrid_model.runtime import Engine
 from services.common.logs import get_logger
 from services.edge.connection import Connection
-from services.edge.engine import Engine
-from services.edge.errors import EdgeError, StorageFailed
+from services.edge.errors import EdgeError, StorageError
 from services.edge.escalate.audit_queue import AuditQueue
 from services.edge.escalate.back_pressure import QueueLimits
 from services.edge.escalate.replies import ReplyReader
@@ -246,7 +246,7 @@ class EdgeWorker:
         self._connection.stop(farewell=True)
         self._streams.close()
         if finished:
-            with contextlib.suppress(StorageFailed):  # those labels are published again, byte for byte
+            with contextlib.suppress(StorageError):  # those labels are published again, byte for byte
                 self._chores.mark_done()
             self._journal.close()
             self._in_hand.close()
@@ -280,7 +280,7 @@ class EdgeWorker:
                 decided = self._router.decide(run.arrivals)
             if self._stored(partial(self._router.conclude, decided)) and self._stored(partial(self._attempts.end, run)):
                 return True
-        except (sqlite3.Error, StorageFailed):
+        except (sqlite3.Error, StorageError):
             self._attempts.put_down()
             raise
         self._attempts.put_down()
@@ -315,7 +315,7 @@ def _failing_to_start() -> Iterator[None]:
     """What fails on the spool's disk now keeps the worker from starting."""
     try:
         yield
-    except StorageFailed as error:
+    except StorageError as error:
         raise EdgeError(f"{error}; make room on the disk of the spool") from None
 
 

@@ -1,13 +1,13 @@
 """The stream of hard samples between edge and cloud workers: entries, leases, replies, dead letters, in Redis.
 
 An escalation is an entry of its network's stream until a cloud worker answers it; the answer removes it and adds a
-reply to the stream of the edge worker that sent it. What goes wrong is StreamUnavailable or StreamFull.
+reply to the stream of the edge worker that sent it. What goes wrong is StreamUnavailableError or StreamFullError.
 """
 
 from services.feature_stream.cloud import CloudFeatures
 from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed, one_line
 from services.feature_stream.edge import EdgeFeatures, EntryState, ReplyEntry
-from services.feature_stream.errors import StreamFull, StreamUnavailable
+from services.feature_stream.errors import StreamFullError, StreamUnavailableError
 from services.feature_stream.keys import Stream, partition_of
 from services.feature_stream.queue import QueueState
 
@@ -22,8 +22,8 @@ __all__ = [
     "QueueState",
     "ReplyEntry",
     "Stream",
-    "StreamFull",
-    "StreamUnavailable",
+    "StreamFullError",
+    "StreamUnavailableError",
     "one_line",
     "partition_of",
 ]

@@ -11,7 +11,7 @@ import msgpack
 
 from services.feature_stream import registry
 from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed, one_line
-from services.feature_stream.errors import GroupMissing
+from services.feature_stream.errors import GroupMissingError
 from services.feature_stream.keys import GROUP, Stream, note
 from services.feature_stream.link import Command, Entry, RedisLink, ScriptCall
 from services.feature_stream.queue import QueueState, queue_state
@@ -28,8 +28,8 @@ DEAD_LETTERS_BYTES_MAX: Final = 64 << 20
 class CloudFeatures:
     """One cloud worker's leases on the streams that it serves. Several threads may use it.
 
-    Every method but `close` raises StreamUnavailable where Redis cannot be reached, does not answer in time, loads or
-    refuses.
+    Every method but `close` raises StreamUnavailableError where Redis cannot be reached, does not answer in time,
+    loads or refuses.
 
     Args:
         settings: How to reach Redis.
@@ -106,7 +106,7 @@ class CloudFeatures:
             return []
         try:
             entries = self._link.read_group(keys, GROUP, self.consumer, count=count, block_ms=block_ms)
-        except GroupMissing:
+        except GroupMissingError:
             self.ensure_groups()
             entries = self._link.read_group(keys, GROUP, self.consumer, count=count, block_ms=block_ms)
         return [self._delivery(entry) for entry in entries]
@@ -308,7 +308,7 @@ class CloudFeatures:
         call = ScriptCall("claim", (stream.features, stream.runs), arguments)
         try:
             [reply] = self._link.scripts([call])
-        except GroupMissing:
+        except GroupMissingError:
             self.ensure_groups()
             return None
         if not reply:

@@ -82,7 +82,7 @@ class Replayed(Enum):
 class DeadLetters:
     """The dead letters of all networks that are in use.
 
-    Every method but `close` raises StreamUnavailable where Redis cannot be reached or refuses.
+    Every method but `close` raises StreamUnavailableError where Redis cannot be reached or refuses.
 
     Args:
         settings: How to reach Redis.

@@ -43,7 +43,7 @@ class ReplyEntry:
 class EdgeFeatures:
     """One edge worker's way to the cloud workers of one network. Several threads may use it.
 
-    Every method raises StreamUnavailable where Redis cannot be reached, does not answer in time, loads or refuses.
+    Every method raises StreamUnavailableError where Redis cannot be reached, does not answer in time, loads or refuses.
 
     Args:
         settings: How to reach Redis.
@@ -96,7 +96,7 @@ class EdgeFeatures:
         """Send hard samples up: True where an entry was added, False where the sample's entry stands already.
 
         The same sample may be sent again after an error: an entry that stands is not added twice. Raises
-        StreamFull where Redis is at its memory limit; part of the samples may have been added then.
+        StreamFullError where Redis is at its memory limit; part of the samples may have been added then.
         """
         added: list[bool] = []
         for start in range(0, len(escalations), _PIPELINE_MAX):
@@ -107,7 +107,7 @@ class EdgeFeatures:
     def audit(self, audits: Sequence[Escalation], *, length_max: int) -> list[bool]:
         """Send confident samples up to be checked: False where the audit stream holds so many already.
 
-        Nobody is told what became of them, and they are not to be sent again. Raises StreamFull as `escalate` does.
+        Nobody is told what became of them, and they are not sent again. Raises StreamFullError as `escalate` does.
         """
         calls = [
             ScriptCall(

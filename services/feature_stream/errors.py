@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["GroupMissing", "StreamFull", "StreamUnavailable"]
+from hybrid_model.errors import DewpointError
+
+__all__ = ["GroupMissingError", "StreamFullError", "StreamUnavailableError"]
 
 
-class StreamUnavailable(Exception):  # noqa: N818 - says what is the case
+class StreamUnavailableError(DewpointError):
     """Redis cannot be reached, does not answer in time, loads, or refuses: try again later."""
 
 
-class StreamFull(Exception):  # noqa: N818 - says what is the case
+class StreamFullError(DewpointError):
     """Redis is at its memory limit and refuses what would enlarge it: shed, and try again later."""
 
 
-class GroupMissing(StreamUnavailable):
+class GroupMissingError(StreamUnavailableError):
     """The consumer group is gone, because Redis was wiped: create it again."""

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from services.feature_stream.connecting import BoundedConnect
-from services.feature_stream.errors import GroupMissing, StreamFull, StreamUnavailable
+from services.feature_stream.errors import GroupMissingError, StreamFullError, StreamUnavailableError
 from services.feature_stream.shards import Command, Shards
 from services.security import tls
 from services.security.secret_files import read_secret
@@ -100,7 +100,7 @@ class RedisLink:
         self._shards.close()
 
     def ping(self) -> None:
-        """Raise StreamUnavailable unless Redis answers."""
+        """Raise StreamUnavailableError unless Redis answers."""
         self.call("PING")
 
     def call(self, *command: str | bytes | int) -> Any:
@@ -108,7 +108,7 @@ class RedisLink:
         return self.calls([command])[0]
 
     def calls(self, commands: Sequence[Command]) -> list[Any]:
-        """Commands in one round trip, in order. Raises StreamUnavailable or StreamFull if any fails."""
+        """Commands in one round trip, in order. Raises StreamUnavailableError or StreamFullError if any fails."""
         replies = self._pipelined(commands)
         self._raise_first(replies)
         return replies
@@ -116,7 +116,7 @@ class RedisLink:
     def scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Scripts in one round trip, in order (a second one after Redis lost its scripts).
 
-        Raises StreamUnavailable or StreamFull if any fails; the others have run.
+        Raises StreamUnavailableError or StreamFullError if any fails; the others have run.
         """
         replies = self._pipelined([_evalsha(call) for call in calls])
         unknown = [position for position, reply in enumerate(replies) if _is_unknown_script(reply)]
@@ -136,7 +136,7 @@ class RedisLink:
         return self._read(("XREAD",), keys, "0", count, block_ms)
 
     def read_group(self, keys: Sequence[str], group: str, consumer: str, *, count: int, block_ms: int) -> list[Entry]:
-        """XREADGROUP of entries nobody was given yet: up to `count` of each stream. Raises GroupMissing."""
+        """XREADGROUP of entries nobody was given yet: up to `count` of each stream. Raises GroupMissingError."""
         return self._read(("XREADGROUP", "GROUP", group, consumer), keys, ">", count, block_ms)
 
     def optional(self, commands: Sequence[Command]) -> list[Any]:
@@ -219,7 +219,7 @@ class RedisLink:
         errors = [reply for reply in replies if isinstance(reply, Exception)]
         if errors:
             told = self._translated(errors[0])
-            self._reachable = isinstance(told, StreamFull | GroupMissing)
+            self._reachable = isinstance(told, StreamFullError | GroupMissingError)
             raise told from errors[0]
 
     def _told(self, error: Exception) -> str:
@@ -231,14 +231,14 @@ class RedisLink:
         # Redis repeats the arguments of a command that it does not know: AUTH may be one, where it was renamed.
         return told.replace(self._secret, "***") if self._secret else told
 
-    def _translated(self, error: Exception) -> StreamUnavailable | StreamFull:
+    def _translated(self, error: Exception) -> StreamUnavailableError | StreamFullError:
         text = f"redis at {self.address}: {self._told(error)}"
         # Errors inside scripts arrive wrapped, and each version of Redis wraps them differently.
         if isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in text:
-            return StreamFull(text)
+            return StreamFullError(text)
         if "NOGROUP" in text or "UNBLOCKED" in text:  # the latter while a read was waiting
-            return GroupMissing(text)
-        return StreamUnavailable(text)
+            return GroupMissingError(text)
+        return StreamUnavailableError(text)
 
 
 def _client(arguments: dict[str, Any]) -> Any:

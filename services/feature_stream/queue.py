@@ -30,7 +30,7 @@ class QueueState:
 
 
 def queue_state(link: RedisLink, streams: Sequence[Stream]) -> QueueState:
-    """The state of several streams together, in one round trip. Raises StreamUnavailable."""
+    """The state of several streams together, in one round trip. Raises StreamUnavailableError."""
     commands: list[Command] = [("TIME",)]
     for stream in streams:
         commands += [("XLEN", stream.features), ("XRANGE", stream.features, "-", "+", "COUNT", 1)]

@@ -11,25 +11,25 @@ __all__ = ["enter", "entered", "forget", "silent"]
 
 
 def enter(link: RedisLink, streams: Iterable[Stream]) -> None:
-    """Enter streams, or enter them again: Redis may have been wiped. Raises StreamUnavailable."""
+    """Enter streams, or enter them again: Redis may have been wiped. Raises StreamUnavailableError."""
     names = [stream.name for stream in streams]
     if names:
         link.scripts([ScriptCall("enter", [REGISTRY], names)])
 
 
 def entered(link: RedisLink) -> frozenset[Stream]:
-    """The streams in use. Members of another form are left out. Raises StreamUnavailable."""
+    """The streams in use. Members of another form are left out. Raises StreamUnavailableError."""
     return _streams(link.call("ZRANGE", REGISTRY, 0, -1))
 
 
 def silent(link: RedisLink, silent_s: float) -> frozenset[Stream]:
-    """Those of them that no edge has entered for so long. Raises StreamUnavailable."""
+    """Those of them that no edge has entered for so long. Raises StreamUnavailableError."""
     [names] = link.scripts([ScriptCall("silent", [REGISTRY], [int(silent_s)])])
     return _streams(names)
 
 
 def forget(link: RedisLink, stream: Stream, silent_s: float) -> bool:
-    """Remove a stream that no edge has entered for so long; False where one just did. Raises StreamUnavailable."""
+    """Remove a stream that no edge has entered for so long; False where one just did. Raises StreamUnavailableError."""
     [forgotten] = link.scripts([ScriptCall("forget", [REGISTRY], [stream.name, int(silent_s)])])
     return bool(forgotten)
 

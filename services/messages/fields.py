@@ -9,13 +9,15 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 
 import msgpack
 
+from hybrid_model.errors import DewpointError
+
 SCHEMA_VERSION: Final = 1
 NAME_CHARS_MAX: Final = 256
 
 T = TypeVar("T")
 
 
-class MessageError(ValueError):
+class MessageError(DewpointError, ValueError):
     """Bytes that are not the message they should be.
 
     `reason` is a short snake_case word, fit for a metric's label; `detail` says more, for the log.

@@ -13,7 +13,7 @@ from services.metrics.cloud import CloudMetrics
 from services.metrics.devices import OTHER_DEVICE, DeviceNames
 from services.metrics.edge import EdgeMetrics
 from services.metrics.exemplars import observe
-from services.metrics.server import Check, MetricsFailed, MetricsServer, Route
+from services.metrics.server import Check, MetricsError, MetricsServer, Route
 
 __all__ = [
     "OTHER_DEVICE",
@@ -21,7 +21,7 @@ __all__ = [
     "CloudMetrics",
     "DeviceNames",
     "EdgeMetrics",
-    "MetricsFailed",
+    "MetricsError",
     "MetricsServer",
     "Route",
     "observe",

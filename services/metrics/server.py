@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from hybrid_model.errors import DewpointError
 from services.common.logs import get_logger
 from services.settings import MetricsSettings
 
-__all__ = ["Check", "MetricsFailed", "MetricsServer", "Route"]
+__all__ = ["Check", "MetricsError", "MetricsServer", "Route"]
 
 #: Whether all is well, or what is not: nothing named means well.
 Check = Callable[[], bool | Sequence[str]]
@@ -25,7 +26,7 @@ Route = Callable[[Mapping[str, str]], tuple[int, str, bytes]]
 _QUERY_FIELDS_MAX = 16
 
 
-class MetricsFailed(Exception):  # noqa: N818 - says what is the case
+class MetricsError(DewpointError):
     """The address for metrics cannot be listened on."""
 
 
@@ -62,7 +63,7 @@ class MetricsServer:
         return None if self._server is None else int(self._server.server_address[1])
 
     def start(self) -> Self:
-        """Listen, in a thread of its own. Raises MetricsFailed."""
+        """Listen, in a thread of its own. Raises MetricsError."""
         host, port = self._settings.host, self._settings.port
         if port == 0:
             return self
@@ -70,7 +71,7 @@ class MetricsServer:
             self._server = _Server((host, port), self._handler)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise MetricsFailed(f"metrics at {host}:{port}: {reason}") from None
+            raise MetricsError(f"metrics at {host}:{port}: {reason}") from None
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
         return self

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hybrid_model.errors import DewpointError
+
 __all__ = ["Delivery", "Filter", "Message", "MqttError"]
 
 
-class MqttError(Exception):
+class MqttError(DewpointError):
     """The broker cannot be reached or refuses us; the message names it and the cause."""
 
 

@@ -16,12 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from hybrid_model.errors import DewpointError
 from services.common.logs import get_logger
 from services.messages import Escalation, MessageError
 from services.security.secret_files import read_secret
 from services.settings import SettingsError
 
-__all__ = ["OVERHEAD_BYTES", "FeatureKeys", "KeyUnknown"]
+__all__ = ["OVERHEAD_BYTES", "FeatureKeys", "KeyUnknownError"]
 
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
@@ -32,7 +33,7 @@ _KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
 _LOOK_S: Final = 1.0
 
 
-class KeyUnknown(Exception):  # noqa: N818 - says what is the case
+class KeyUnknownError(DewpointError):
     """Features are encrypted under a key that is not in the file."""
 
     def __init__(self, key_id: str) -> None:
@@ -72,7 +73,7 @@ class FeatureKeys:
     def decrypt(self, escalation: Escalation) -> Escalation:
         """The escalation with its features as they were; as it is, where they are plain.
 
-        A key that is not known is looked for in the file again, once a second. Raises KeyUnknown, or MessageError
+        A key that is not known is looked for in the file again, once a second. Raises KeyUnknownError, or MessageError
         (bad_encryption) for features that were altered or belong to another sample.
         """
         if escalation.key is None:
@@ -81,7 +82,7 @@ class FeatureKeys:
             self._look_again()
         cipher = self._ciphers.get(escalation.key)
         if cipher is None:
-            raise KeyUnknown(escalation.key)
+            raise KeyUnknownError(escalation.key)
         from cryptography.exceptions import InvalidTag
 
         nonce, sealed = escalation.features[:NONCE_BYTES], escalation.features[NONCE_BYTES:]

@@ -10,10 +10,10 @@ that a Ctrl-C in the terminal reaches the program first, and keeps its files in 
 """
 
 from services.servers.brokers import Broker, BrokerKind, MosquittoBroker, NatsBroker
-from services.servers.find import RedisKind, ServerMissing, find_mosquitto, find_nats_server, find_redis_server
+from services.servers.find import RedisKind, ServerMissingError, find_mosquitto, find_nats_server, find_redis_server
 from services.servers.pair import Servers
 from services.servers.redis_server import RedisServer
-from services.servers.server import Server, ServerFailed, free_port
+from services.servers.server import Server, ServerError, free_port
 
 __all__ = [
     "Broker",
@@ -23,8 +23,8 @@ __all__ = [
     "RedisKind",
     "RedisServer",
     "Server",
-    "ServerFailed",
-    "ServerMissing",
+    "ServerError",
+    "ServerMissingError",
     "Servers",
     "find_mosquitto",
     "find_nats_server",

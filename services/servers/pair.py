@@ -24,8 +24,8 @@ class Servers:
         maxmemory_bytes: Redis refuses writes beyond it.
 
     Raises:
-        ServerMissing: on construction, if an executable is not on this machine.
-        ServerFailed: from `start`, if one does not come up.
+        ServerMissingError: on construction, if an executable is not on this machine.
+        ServerError: from `start`, if one does not come up.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Servers:
         self.redis = RedisServer(self.folder, executable=redis_executable, maxmemory_bytes=maxmemory_bytes)
 
     def start(self) -> Self:
-        """Start both servers and wait until they answer. Raises ServerFailed, with none left running."""
+        """Start both servers and wait until they answer. Raises ServerError, with none left running."""
         try:
             self.mqtt.start()
             self.redis.start()

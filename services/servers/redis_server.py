@@ -41,7 +41,7 @@ class RedisServer(Server):
 
     @classmethod
     def find(cls) -> Path:
-        """Where the executable lies. Raises ServerMissing."""
+        """Where the executable lies. Raises ServerMissingError."""
         return find_redis_server()
 
     def _command(self) -> list[str]:

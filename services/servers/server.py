@@ -18,7 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-__all__ = ["Server", "ServerFailed", "free_port"]
+from hybrid_model.errors import DewpointError
+
+__all__ = ["Server", "ServerError", "free_port"]
 
 _LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 30.0
@@ -31,7 +33,7 @@ _PORTS = (15_000, 32_000)
 _PORT_ATTEMPTS = 200
 
 
-class ServerFailed(Exception):  # noqa: N818 - says what is the case
+class ServerError(DewpointError):
     """A server ended or did not answer in time while it started; the message holds the end of its log."""
 
 
@@ -80,7 +82,7 @@ class Server(ABC):
         return self.folder / f"{self.name}.log"
 
     def start(self, *, timeout_s: float = _START_TIMEOUT_S) -> Self:
-        """Start the process and wait until it answers. Raises ServerFailed."""
+        """Start the process and wait until it answers. Raises ServerError."""
         with self._lock:
             if self.running:
                 return self
@@ -93,7 +95,7 @@ class Server(ABC):
                 try:
                     self._launch(timeout_s)
                     return self
-                except ServerFailed:
+                except ServerError:
                     if fixed_port or attempt == _START_ATTEMPTS - 1:
                         raise
         raise AssertionError("unreachable")
@@ -165,11 +167,11 @@ class Server(ABC):
         deadline = time.monotonic() + timeout_s
         while True:
             if not self.running:
-                raise ServerFailed(f"{self.name} ended while it started:\n{self.log_tail()}")
+                raise ServerError(f"{self.name} ended while it started:\n{self.log_tail()}")
             if self._answers():
                 return
             if time.monotonic() > deadline:
-                raise ServerFailed(f"{self.name} did not answer within {timeout_s:g} s:\n{self.log_tail()}")
+                raise ServerError(f"{self.name} did not answer within {timeout_s:g} s:\n{self.log_tail()}")
             time.sleep(_PROBE_PAUSE_S)
 
     def _answers(self) -> bool:
@@ -197,7 +199,7 @@ class Server(ABC):
     @classmethod
     @abstractmethod
     def find(cls) -> Path:
-        """Where the executable lies. Raises ServerMissing."""
+        """Where the executable lies. Raises ServerMissingError."""
 
     @abstractmethod
     def _command(self) -> list[str]: ...
@@ -214,7 +216,7 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((_LOOPBACK, port))
             return port
-    raise ServerFailed(f"no free port among {_PORT_ATTEMPTS} tried on {_LOOPBACK}")
+    raise ServerError(f"no free port among {_PORT_ATTEMPTS} tried on {_LOOPBACK}")
 
 
 # Runs in the new process and becomes the server. The kernel then kills the server when its parent dies, however it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hybrid_model.errors import DewpointError
 
-class SourceError(Exception):
+
+class SourceError(DewpointError):
     """A source cannot replay what was asked for; the message says why and what to do."""

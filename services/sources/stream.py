@@ -44,7 +44,7 @@ def run_stream(options: StreamOptions, settings: Settings, *, console: Console) 
     """Send all, wait for the acknowledgements and return what became of the samples.
 
     Ctrl-C ends the stream early; what is then unacknowledged stays so. Raises DataError, SourceError, MqttError or
-    TracesFailed.
+    TracesError.
     """
     rounds = _Rounds(options)
     traces = publisher_traces(settings.traces, site=settings.site.name)

@@ -11,7 +11,7 @@ field of the escalation, which the journal keeps. Spans are sent by OTLP. Where 
 """
 
 from services.traces.off import CloudSpans, CloudTraces, EdgeSpans, EdgeTraces, PublisherTraces, PublishSpan
-from services.traces.start import TracesFailed, cloud_traces, edge_traces, publisher_traces
+from services.traces.start import TracesError, cloud_traces, edge_traces, publisher_traces
 
 __all__ = [
     "CloudSpans",
@@ -20,7 +20,7 @@ __all__ = [
     "EdgeTraces",
     "PublishSpan",
     "PublisherTraces",
-    "TracesFailed",
+    "TracesError",
     "cloud_traces",
     "edge_traces",
     "publisher_traces",

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
+from hybrid_model.errors import DewpointError
 from services.settings import TracesSettings
 from services.traces.off import CloudTraces, EdgeTraces, PublisherTraces
 
 if TYPE_CHECKING:
     from services.traces.exporter import Exporter
 
-__all__ = ["TracesFailed", "cloud_traces", "edge_traces", "publisher_traces"]
+__all__ = ["TracesError", "cloud_traces", "edge_traces", "publisher_traces"]
 
 
-class TracesFailed(Exception):  # noqa: N818 - says what is the case
+class TracesError(DewpointError):
     """Traces are switched on and cannot be recorded; the message says what to do."""
 
 
 def edge_traces(settings: TracesSettings, *, site: str, worker: str, spans: Counter | None = None) -> EdgeTraces:
-    """Those of an edge worker; `spans` counts what becomes of them, by outcome. Raises TracesFailed."""
+    """Those of an edge worker; `spans` counts what becomes of them, by outcome. Raises TracesError."""
     exporter = _exporter(settings, "dewpoint-edge", site=site, worker=worker, spans=spans)
     if exporter is None:
         return EdgeTraces()
@@ -31,7 +32,7 @@ def edge_traces(settings: TracesSettings, *, site: str, worker: str, spans: Coun
 
 
 def cloud_traces(settings: TracesSettings, *, worker: str, spans: Counter | None = None) -> CloudTraces:
-    """Those of a cloud worker. Raises TracesFailed."""
+    """Those of a cloud worker. Raises TracesError."""
     exporter = _exporter(settings, "dewpoint-cloud", site="", worker=worker, spans=spans)
     if exporter is None:
         return CloudTraces()
@@ -41,7 +42,7 @@ def cloud_traces(settings: TracesSettings, *, worker: str, spans: Counter | None
 
 
 def publisher_traces(settings: TracesSettings, *, site: str) -> PublisherTraces:
-    """Those of a publisher of samples. Raises TracesFailed."""
+    """Those of a publisher of samples. Raises TracesError."""
     exporter = _exporter(settings, "dewpoint-stream", site=site, worker="", spans=None)
     if exporter is None:
         return PublisherTraces()
@@ -59,7 +60,7 @@ def _exporter(
         importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
         importlib.import_module("opentelemetry.sdk.trace")
     except ImportError as error:
-        raise TracesFailed(
+        raise TracesError(
             f"traces.enabled needs OpenTelemetry ({error}); install it: pip install 'dewpoint[traces]'"
         ) from None
     from services.traces.exporter import Exporter

@@ -60,7 +60,7 @@ class Options:
 def run(options: Options, *, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Run it and return the figures of `report.figures`.
 
-    Raises ServerMissing, ServerFailed, WorkerFailed or MqttError where something does not come up.
+    Raises ServerMissingError, ServerError, WorkerError or MqttError where something does not come up.
     """
     begun = time.monotonic()
     with ExitStack() as stack:

@@ -19,9 +19,9 @@ import redis
 
 from hybrid_model import bundle
 from services.demo.configuration import write
-from services.demo.processes import WorkerFailed, WorkerProcess
+from services.demo.processes import WorkerError, WorkerProcess
 from services.edge.journal.samples import Journal
-from services.feature_stream import StreamUnavailable
+from services.feature_stream import StreamUnavailableError
 from services.feature_stream.dead import DeadLetters
 from services.servers import Servers, free_port
 from services.settings import RedisSettings
@@ -64,8 +64,8 @@ class Plant:
         rng: Which victim a fault takes, and how long it lasts.
 
     Raises:
-        ServerMissing: Mosquitto or Redis is not installed.
-        ServerFailed, WorkerFailed: from `with`, where something does not come up.
+        ServerMissingError: Mosquitto or Redis is not installed.
+        ServerError, WorkerError: from `with`, where something does not come up.
     """
 
     def __init__(self, folder: Path, lanes: Sequence[Lane], *, clouds: int, rng: random.Random) -> None:
@@ -221,10 +221,10 @@ class Plant:
         letters = DeadLetters(RedisSettings(port=self.servers.redis.port, timeout_s=10.0))
         try:
             return sum(1 for _ in letters.ids())
-        except StreamUnavailable:
+        except StreamUnavailableError:
             return 0
         finally:
-            with contextlib.suppress(StreamUnavailable):
+            with contextlib.suppress(StreamUnavailableError):
                 letters.close()
 
     # Parts
@@ -277,7 +277,7 @@ class Plant:
             waiting = [worker for worker in waiting if not worker.ready()]
             if waiting and time.monotonic() > deadline:
                 late = waiting[0].process
-                raise WorkerFailed(f"{late.name} was not ready within {_START_TIMEOUT_S:g} s:\n{late.log_tail()}")
+                raise WorkerError(f"{late.name} was not ready within {_START_TIMEOUT_S:g} s:\n{late.log_tail()}")
             time.sleep(_TICK_S)
 
     def _ask_all_to_stop(self) -> None:

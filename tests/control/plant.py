@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from hybrid_model import bundle, data
 from services.demo.configuration import write
-from services.demo.processes import WorkerFailed, WorkerProcess
+from services.demo.processes import WorkerError, WorkerProcess
 from services.demo.readiness import ready
 from services.messages import Sample
 from services.mqtt import Delivery, Filter, MqttLink
@@ -145,7 +145,7 @@ class Plant:
         self.looks, self.finals = [], []
 
     def watch(self, until_s: float) -> None:
-        """Look now and then until so many seconds after `begin`. Raises WorkerFailed where the edge worker ended."""
+        """Look now and then until so many seconds after `begin`. Raises WorkerError where the edge worker ended."""
         while self.seconds < until_s:
             self.edge.check()
             page = MetricsPage.fetch(self._edge_port)
@@ -201,6 +201,6 @@ class Plant:
         while not ready(metrics_port):
             worker.check()
             if time.monotonic() > deadline:
-                raise WorkerFailed(f"{name} is not ready within {_START_TIMEOUT_S:g} s:\n{worker.log_tail()}")
+                raise WorkerError(f"{name} is not ready within {_START_TIMEOUT_S:g} s:\n{worker.log_tail()}")
             time.sleep(0.1)
         return worker

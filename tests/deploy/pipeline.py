@@ -76,7 +76,7 @@ def _cloud_worker(folder: Path, servers: Servers, bundle: Path, name: str, port:
 
 
 def _is_ready(worker: WorkerProcess, port: int) -> bool:
-    worker.check()  # raises WorkerFailed, with the end of its log
+    worker.check()  # raises WorkerError, with the end of its log
     return ready(port)
 
 

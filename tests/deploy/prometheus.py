@@ -16,13 +16,13 @@ from typing import Any
 
 import yaml
 
-from services.servers import Server, ServerMissing
+from services.servers import Server, ServerMissingError
 from tests.deploy.conftest import DEPLOY
 
 TIMEOUT_S = 10.0
 
 
-class QueryRefused(Exception):  # noqa: N818 - says what is the case
+class QueryRefusedError(Exception):
     """Prometheus cannot parse or run a query; the message is its own."""
 
 
@@ -39,7 +39,7 @@ class Prometheus(Server):
     def find(cls) -> Path:
         found = shutil.which("prometheus")
         if found is None:
-            raise ServerMissing("prometheus is not installed: sudo apt-get install prometheus")
+            raise ServerMissingError("prometheus is not installed: sudo apt-get install prometheus")
         return Path(found)
 
     def _command(self) -> list[str]:
@@ -92,4 +92,4 @@ class Prometheus(Server):
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as refusal:
             with refusal:
-                raise QueryRefused(json.load(refusal)["error"]) from None
+                raise QueryRefusedError(json.load(refusal)["error"]) from None

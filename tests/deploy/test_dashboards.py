@@ -79,7 +79,7 @@ def test_a_choice_that_matches_nothing_shows_nothing_of_the_edges(scraped, dashb
 
 @pytest.mark.parametrize("metric", QUERIES)
 def test_a_documented_query_is_one_that_prometheus_understands(scraped, metric):
-    scraped.values(QUERIES[metric])  # raises QueryRefused where it is not
+    scraped.values(QUERIES[metric])  # raises QueryRefusedError where it is not
 
 
 def test_every_worker_is_scraped(scraped):

@@ -41,7 +41,7 @@ from services.messages import (
     level_of_device,
     traceparent,
 )
-from services.security.feature_keys import FeatureKeys, KeyUnknown
+from services.security.feature_keys import FeatureKeys, KeyUnknownError
 from services.settings import InputSettings, LimitSettings, SettingsError
 from services.sources import pictures
 from services.traces.links import context_of, sampled, traceparent_of
@@ -367,7 +367,7 @@ TARGETS = [
     Target("dead_letter", dead_letter, (), _letter_seeds),
     Target("letter_id", letter_id, (ValueError,), lambda: [b"0123456789ab.0/1795245811402-0"], share=0.5),
     Target("features", features, (CutError,), _feature_seeds),
-    Target("encrypted_features", encrypted_features, (MessageError, KeyUnknown), _encrypted_seeds),
+    Target("encrypted_features", encrypted_features, (MessageError, KeyUnknownError), _encrypted_seeds),
     Target("key_file", key_file, (SettingsError,), lambda: [_KEY_FILE], share=0.3),
     Target("bundle_file", bundle_file, (BundleError,), _bundle_seeds, share=0.2),
     Target("bundle_manifest", bundle_manifest, (ValueError,), lambda: [_small_manifest()], share=0.2),

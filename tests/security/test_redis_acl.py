@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from services.feature_stream import Answer, CloudFeatures, EdgeFeatures, EntryState, Stream, StreamUnavailable
+from services.feature_stream import Answer, CloudFeatures, EdgeFeatures, EntryState, Stream, StreamUnavailableError
 from services.feature_stream.dead import DeadLetters, Replayed
 from services.messages import Audit, Escalation, Reply
 from services.security.feature_keys import FeatureKeys
@@ -300,7 +300,7 @@ def test_a_wrong_password_is_refused_with_a_remedy(server, tmp_path):
     assert given.password_file is not None
     given.password_file.write_text("a guess")
     edge = EdgeFeatures(given, network_id=B, site="site", worker="edge-1")
-    with pytest.raises(StreamUnavailable, match=r"redis\.username and redis\.password_file") as caught:
+    with pytest.raises(StreamUnavailableError, match=r"redis\.username and redis\.password_file") as caught:
         edge.ping()
     edge.close()
     assert "a guess" not in str(caught.value)
@@ -357,7 +357,7 @@ def test_a_script_may_not_name_the_key_of_another(seven):
 
 def test_an_edge_under_another_name_reads_no_replies_but_its_own(seven, tmp_path):
     edge = EdgeFeatures(settings(seven, "edge-1", tmp_path), network_id=B, site="site", worker="edge-2")
-    with pytest.raises(StreamUnavailable, match="the ACL of edge-1 lacks it"):
+    with pytest.raises(StreamUnavailableError, match="the ACL of edge-1 lacks it"):
         edge.read_replies()
     edge.close()
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from services.feature_stream import StreamUnavailable
+from services.feature_stream import StreamUnavailableError
 from services.feature_stream.link import RedisLink
 from services.mqtt import MqttError, MqttLink
 from services.security import tls
@@ -70,7 +70,7 @@ class RedisSite:
         link = RedisLink(RedisSettings(host=HOST, port=port, tls=tls or {}, timeout_s=timeout_s))
         try:
             link.ping()
-        except StreamUnavailable as error:
+        except StreamUnavailableError as error:
             return str(error)
         finally:
             link.close()

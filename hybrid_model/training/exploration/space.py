@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hybrid_model.errors import DewpointError
 from hybrid_model.nn.backbones import FAMILIES
 from hybrid_model.training.recipe import Recipe, RecipeError, load_recipe
 
@@ -36,7 +37,7 @@ MOST_POINTS = 10_000
 _MINIMIZED = ("energy_mac_uj", "energy_full_uj", "feature_bytes", "edge_latency_us", "edge_latency_ratio")
 
 
-class ExplorationError(ValueError):
+class ExplorationError(DewpointError, ValueError):
     """A space that makes no sense, or a study that cannot be opened; the message says why and what to do."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
+from hybrid_model.errors import DewpointError
 from services.cli.views import energy as energy_view
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _COLOURS = {
 }
 
 
-class PictureError(ValueError):
+class PictureError(DewpointError, ValueError):
     """A picture that cannot be drawn; the message says why and what to do."""
 
 

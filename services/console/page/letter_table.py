@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import run, ui
 
-from services.console.letters import FINAL_BEFORE, LetterList, LettersFailed
+from services.console.letters import FINAL_BEFORE, LetterList, LettersError
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, panel
 from services.console.page.tables import ROWS, column, show_rows
@@ -65,7 +65,7 @@ class LetterTable:
         """List them anew."""
         try:
             found = await run.io_bound(self._desk.letters.listed)
-        except LettersFailed as failed:
+        except LettersError as failed:
             self._fill(LetterList((), False), str(failed))
             return
         if found is not None and not self._table.is_deleted:
@@ -125,7 +125,7 @@ class LetterTable:
         for letter in chosen:
             try:
                 told = await run.io_bound(self._desk.letters.replay, letter)
-            except LettersFailed as failed:
+            except LettersError as failed:
                 told = str(failed)
             if told is not None:
                 refused.append(told)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nicegui import run, ui
 
-from services.console.explanation import ExplanationMissing, explanation
+from services.console.explanation import ExplanationMissingError, explanation
 from services.console.occlusion import LESS_SURE, SURER, occlusion_picture
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, picture_box
@@ -55,7 +55,7 @@ class SampleDialog:
         reason = "the console is about to end"
         try:
             found = await run.io_bound(explanation, workers, *sample.key)
-        except ExplanationMissing as missing:
+        except ExplanationMissingError as missing:
             found, reason = None, str(missing)
         if below.is_deleted:
             return

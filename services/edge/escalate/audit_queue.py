@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.common.logs import Occasionally, get_logger
-from services.feature_stream import EdgeFeatures, StreamFull, StreamUnavailable
+from services.feature_stream import EdgeFeatures, StreamFullError, StreamUnavailableError
 from services.messages import Escalation
 from services.metrics import EdgeMetrics
 
@@ -80,10 +80,10 @@ class AuditQueue:
             return False
         try:
             added = features.audit(batch, length_max=self._length_max)
-        except StreamFull:
+        except StreamFullError:
             self._dropped("queue_full", len(batch))
             return False
-        except StreamUnavailable as error:
+        except StreamUnavailableError as error:
             self._paused_until = time.monotonic() + _PAUSE_S
             self._dropped("redis_away", len(batch))
             self._tell(error)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.common.logs import Occasionally, get_logger
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.edge.escalate.streams import Streams
 from services.edge.journal.disk import Storage
 from services.edge.journal.records import Key
@@ -16,7 +16,7 @@ from services.edge.journal.samples import Journal
 from services.edge.publish.finals import Finals
 from services.edge.publish.labels import correction
 from services.edge.publish.outbox import Outbox
-from services.feature_stream import EdgeFeatures, ReplyEntry, StreamFull, StreamUnavailable
+from services.feature_stream import EdgeFeatures, ReplyEntry, StreamFullError, StreamUnavailableError
 from services.messages import Label, MessageError, Reply
 from services.metrics import EdgeMetrics
 
@@ -77,7 +77,7 @@ class ReplyReader:
             self._thread.join()
 
     def read_to_end(self) -> None:
-        """Commit and delete every reply that lies in Redis now. Raises StreamUnavailable."""
+        """Commit and delete every reply that lies in Redis now. Raises StreamUnavailableError."""
         for features in self._streams.by_key.values():
             while self._read(features):
                 pass
@@ -91,12 +91,12 @@ class ReplyReader:
                 self._wait_and_read(self._streams.current)
                 self._storage.worked("replies")
                 failures = 0
-            except StorageFailed as error:  # the replies stay in Redis until they can be committed
+            except StorageError as error:  # the replies stay in Redis until they can be committed
                 self._storage.failed("replies", error)
                 failures += 1
                 self._pause(failures)
             except Exception as error:
-                if not isinstance(error, StreamUnavailable | StreamFull):  # of those the uplink tells
+                if not isinstance(error, StreamUnavailableError | StreamFullError):  # of those the uplink tells
                     self._log.exception("replies_failed")
                 failures += 1
                 self._interruptions += 1

@@ -62,7 +62,7 @@ class Replay:
         self._gone.clear()
 
     def portion(self, *, passed_over: Callable[[Key], bool], queued: float) -> list[WaitingRow]:
-        """The next rows to send again now; often none. Raises StreamUnavailable, StorageFailed.
+        """The next rows to send again now; often none. Raises StreamUnavailableError, StorageError.
 
         Args:
             passed_over: Whether a row is being sent for the first time: nobody needs to look for it.

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Final
 
 from services.common.logs import Occasionally, get_logger
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.edge.escalate.audit_queue import AuditQueue
 from services.edge.escalate.back_pressure import QueueLimits, QueueWatch
 from services.edge.escalate.replies import ReplyReader
@@ -25,7 +25,7 @@ from services.edge.escalate.streams import Streams
 from services.edge.journal.records import Key, WaitingRow
 from services.edge.journal.samples import Journal
 from services.edge.publish.finals import Finals
-from services.feature_stream import EdgeFeatures, StreamFull, StreamUnavailable
+from services.feature_stream import EdgeFeatures, StreamFullError, StreamUnavailableError
 from services.messages import Escalation
 from services.metrics import DeviceNames, EdgeMetrics
 from services.traces import EdgeTraces
@@ -147,13 +147,13 @@ class Uplink:
             try:
                 self._turn()
                 self._reached()
-            except StreamUnavailable as error:
+            except StreamUnavailableError as error:
                 self._lost(error)
-            except StorageFailed:  # the worker tells of it; what was to be shed or sent again waits in the journal
+            except StorageError:  # the worker tells of it; what was to be shed or sent again waits in the journal
                 time.sleep(_TICK_S)
             except Exception:
                 self._log.exception("uplink_failed")
-                self._lost(StreamUnavailable("see the log"))
+                self._lost(StreamUnavailableError("see the log"))
 
     def _turn(self) -> None:
         interruptions = self._replies.interruptions
@@ -211,7 +211,7 @@ class Uplink:
         since = time.time()
         try:
             added = features.escalate(escalations)
-        except StreamFull as full:
+        except StreamFullError as full:
             self._queue.refuse()
             held_back = self._occasionally.passes("redis_full")
             if held_back is not None:

@@ -37,7 +37,7 @@ class Streams:
         self.older = [features for key, features in self.by_key.items() if key != self.current_key]
 
     def register(self) -> None:
-        """Enter all of them into the registry, and keep their replies. Raises StreamUnavailable."""
+        """Enter all of them into the registry, and keep their replies. Raises StreamUnavailableError."""
         self.current.register(key for key in self.by_key if key != self.current_key)
         for features in self.older:
             features.keep_replies()

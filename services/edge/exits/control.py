@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.bundle import Manifest
-from hybrid_model.runtime import EdgeResult
+from hybrid_model.runtime import EdgeResult, Engine
 from services.common.logs import Occasionally, get_logger
-from services.control import Controller, ExitPath, Latencies, SetPointRefused, Tally, check, mixed
+from services.control import Controller, ExitPath, Latencies, SetPointError, Tally, check, mixed
 from services.control.controller import PERIOD_S
 from services.control.overload import Overload
-from services.edge.engine import Engine
 from services.edge.errors import EdgeError
 from services.edge.exits.gauges import ControlGauges
 from services.edge.exits.mixing import decide
@@ -84,7 +83,7 @@ class ExitControl:
         self._in_force: list[tuple[float, ...]] = []
         try:
             self._check(self._wanted)
-        except SetPointRefused as refused:
+        except SetPointError as refused:
             raise EdgeError(f"edge.control: {refused}") from None
         self._follow(self._wanted, "settings")
         self._stepped_at = self._ticked_at = clock()
@@ -134,7 +133,7 @@ class ExitControl:
             try:
                 set_point = self._from_settings if not payload else decoded(payload)
                 self._check(set_point)
-            except (MessageError, SetPointRefused) as refused:
+            except (MessageError, SetPointError) as refused:
                 self._refused = f"{SET_POINT_REFUSED}: {refused}"[:_ERROR_CHARS_MAX]
                 self._set_points["refused"].inc()
                 held_back = self._occasionally.passes("set_point_refused")
@@ -230,10 +229,10 @@ class ExitControl:
 
     def _check(self, set_point: Control) -> None:
         if self._pinned is not None and (set_point.mode == "budget" or set_point.point is not None):
-            raise SetPointRefused("edge.thresholds of the settings pins the thresholds; remove it there")
+            raise SetPointError("edge.thresholds of the settings pins the thresholds; remove it there")
         check(set_point, self._path, allow_uncalibrated=self._settings.allow_uncalibrated)
         if set_point.budget is not None and set_point.budget.name == "energy_j_per_sample" and not self._costs.cloud_j:
-            raise SetPointRefused("energy_j_per_sample: this bundle does not tell its layers, so nobody knows joules")
+            raise SetPointError("energy_j_per_sample: this bundle does not tell its layers, so nobody knows joules")
 
     def _follow(self, set_point: Control, source: str) -> None:
         self._source = source

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hybrid_model.runtime import EdgeResult
+from hybrid_model.runtime import EdgeResult, Engine
 from hybrid_model.runtime.result import joined
-from services.edge.engine import Engine
 
 __all__ = ["decide"]
 

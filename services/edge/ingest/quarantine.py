@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from services.common.logs import get_logger
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.edge.ingest.inbox import Arrival
 from services.edge.journal.in_hand import InHand
 from services.edge.journal.rejections import Attempted
@@ -42,7 +42,7 @@ class Attempts:
         max_deliveries: Lone attempts that a message has.
 
     Raises:
-        StorageFailed: where the journal cannot be written.
+        StorageError: where the journal cannot be written.
     """
 
     def __init__(self, attempted: Attempted, in_hand: InHand, metrics: EdgeMetrics, *, max_deliveries: int) -> None:
@@ -70,7 +70,7 @@ class Attempts:
             yield Run(arrivals[start:], hashes[start:])
 
     def begin(self, run: Run) -> None:
-        """Note that it is in hand; of a suspect, that one more attempt is made. Raises StorageFailed."""
+        """Note that it is in hand; of a suspect, that one more attempt is made. Raises StorageError."""
         self._in_hand.write(run.hashes)
         if run.suspect:
             [message_hash] = run.hashes
@@ -79,7 +79,7 @@ class Attempts:
             self._lone_runs.inc()
 
     def end(self, run: Run) -> None:
-        """It was handled. Raises StorageFailed."""
+        """It was handled. Raises StorageError."""
         self._in_hand.clear()
         if run.suspect:
             [message_hash] = run.hashes
@@ -88,7 +88,7 @@ class Attempts:
 
     def put_down(self) -> None:
         """What was in hand was not handled, for a reason that lies not in it."""
-        with contextlib.suppress(StorageFailed):
+        with contextlib.suppress(StorageError):
             self._in_hand.clear()
 
     def _lone(self, arrival: Arrival, message_hash: bytes) -> Run:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hybrid_model.bundle import Manifest
 from services.common.logs import Occasionally, get_logger
-from services.edge.errors import EdgeError, StorageFailed
+from services.edge.errors import EdgeError, StorageError
 from services.edge.ingest.decoding import Decoder
 from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.window_eviction import WindowBounds
@@ -125,7 +125,7 @@ class Reading:
             windowing.keep()
         if not windowings:
             return
-        with contextlib.suppress(StorageFailed):  # the batch is committed all the same; next time, then
+        with contextlib.suppress(StorageError):  # the batch is committed all the same; next time, then
             evicted = self._window_bounds.keep()
             for windowing in windowings:
                 windowing.forget(evicted)

@@ -45,7 +45,7 @@ class WindowBounds:
         self._occasionally = Occasionally(burst=1, period_s=_LOG_S)
 
     def keep(self) -> Sequence[str]:
-        """Evict what there is too much of. Returns the devices of which nothing is left. Raises StorageFailed."""
+        """Evict what there is too much of. Returns the devices of which nothing is left. Raises StorageError."""
         if self._stored.marks > self.marks_max:
             evicted_marks = self._stored.evict_marks(kept=self.marks_max - self.marks_max // _SLACK)
             self._metrics.window_marks_evicted.inc(evicted_marks)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.edge.ingest.decoding import Readings
 from services.edge.journal.records import Batch
 from services.edge.journal.windows import StoredWindows
@@ -91,7 +91,7 @@ class Windowing:
         for device in self._draft:
             committed = self._of(device)
             if committed.marks >= self._rule.marks_kept + _FORGET_EVERY:
-                with contextlib.suppress(StorageFailed):  # the batch is committed all the same; next time, then
+                with contextlib.suppress(StorageError):  # the batch is committed all the same; next time, then
                     self._stored.forget_marks(device, kept=self._rule.marks_kept)
                     committed.marks = self._rule.marks_kept
         self._draft.clear()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from services.edge.errors import EdgeError, StorageFailed
+from services.edge.errors import EdgeError, StorageError
 from services.edge.journal.schema import bring_up
 
 __all__ = ["Database"]
@@ -64,7 +64,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block or nothing of it. Raises StorageFailed where the disk is full or fails."""
+        """All of the block or nothing of it. Raises StorageError where the disk is full or fails."""
         with self.lock, self._told():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -77,7 +77,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """For statements that change nothing. Raises StorageFailed where the disk fails."""
+        """For statements that change nothing. Raises StorageError where the disk fails."""
         with self.lock, self._told():
             yield self._db
 
@@ -99,5 +99,5 @@ class Database:
             yield
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORAGE_ERRORS:
-                raise StorageFailed(f"journal {self.path}: {error}") from None
+                raise StorageError(f"journal {self.path}: {error}") from None
             raise

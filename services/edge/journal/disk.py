@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from services.common.logs import get_logger
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.metrics import EdgeMetrics
 
 __all__ = ["Storage"]
@@ -34,7 +34,7 @@ class Storage:
         """Why something cannot be written; None while all can."""
         return next(iter(self._causes.copy().values()), None)
 
-    def failed(self, what: str, error: StorageFailed) -> None:
+    def failed(self, what: str, error: StorageError) -> None:
         """It could not be stored."""
         with self._lock:
             if not self._causes:
@@ -63,7 +63,7 @@ class Storage:
         while True:
             try:
                 store()
-            except StorageFailed as error:
+            except StorageError as error:
                 self.failed(what, error)
             else:
                 self.worked(what)

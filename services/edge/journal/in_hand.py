@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from services.edge.errors import EdgeError, StorageFailed
+from services.edge.errors import EdgeError, StorageError
 
 __all__ = ["HASH_BYTES", "InHand"]
 
@@ -46,14 +46,14 @@ class InHand:
         return self._left
 
     def write(self, hashes: Sequence[bytes]) -> None:
-        """These are in hand now. Raises StorageFailed."""
+        """These are in hand now. Raises StorageError."""
         try:
             os.pwrite(self._file, _COUNT.pack(len(hashes)) + b"".join(hashes), 0)
         except OSError as error:
-            raise StorageFailed(f"{self.path}: {error.strerror}") from None
+            raise StorageError(f"{self.path}: {error.strerror}") from None
 
     def clear(self) -> None:
-        """Nothing is in hand. Raises StorageFailed."""
+        """Nothing is in hand. Raises StorageError."""
         self.write(())
 
     def close(self) -> None:

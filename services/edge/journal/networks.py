@@ -9,7 +9,7 @@ __all__ = ["Networks"]
 
 
 class Networks:
-    """The journal's networks. Each method raises StorageFailed."""
+    """The journal's networks. Each method raises StorageError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -16,7 +16,7 @@ _ATTEMPTED_MAX: Final = 10_000
 
 
 class Rejections:
-    """The journal's list of rejected messages, keyed by hash of topic and payload. Each method raises StorageFailed."""
+    """The journal's list of rejected messages, keyed by hash of topic and payload. Each method raises StorageError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,7 +48,7 @@ class Rejections:
 
 
 class Attempted:
-    """The journal's count of lone attempts, by hash of topic and payload. Each method raises StorageFailed."""
+    """The journal's count of lone attempts, by hash of topic and payload. Each method raises StorageError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

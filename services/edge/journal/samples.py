@@ -41,7 +41,7 @@ class Journal:
 
     Raises:
         EdgeError: if the file cannot be opened or is of a later version; one of an earlier version is changed.
-        StorageFailed: by any method, where the disk is full or fails. Nothing was stored then.
+        StorageError: by any method, where the disk is full or fails. Nothing was stored then.
     """
 
     def __init__(self, path: Path, *, power_safe: bool = False, bytes_max: int = _BYTES_MAX) -> None:

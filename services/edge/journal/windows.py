@@ -28,7 +28,7 @@ class EvictedDevice:
 
 
 class StoredWindows:
-    """The journal's windows: `devices` and `marks`, how many are stored. Each method raises StorageFailed.
+    """The journal's windows: `devices` and `marks`, how many are stored. Each method raises StorageError.
 
     Whoever changes something does it in one thread, the worker's. A device that is stored again is written behind all
     others: rowids of `windows` tell who has been silent the longest.

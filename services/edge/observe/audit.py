@@ -15,9 +15,8 @@ import numpy as np
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
-from hybrid_model.runtime import EdgeResult
+from hybrid_model.runtime import EdgeResult, Engine
 from services.common.logs import Occasionally, get_logger
-from services.edge.engine import Engine
 from services.edge.escalate.audit_queue import AuditQueue
 from services.edge.ingest.samples import Candidate
 from services.messages import Audit, Escalation

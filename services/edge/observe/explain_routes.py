@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hybrid_model.bundle import Manifest
-from hybrid_model.explanation import CELLS_MAX, Engine, explain
+from hybrid_model.explanation import CELLS_MAX, explain
+from hybrid_model.runtime import Engine
 from services.edge.observe.recent_inputs import KeptInput, KeptInputs
 from services.messages.explanations import decision, explanation_json
 

@@ -130,7 +130,7 @@ class Outbox:
     def refill(self) -> None:
         """Fetch final rows from the journal that are not in memory, if there are and there is room.
 
-        For the worker's thread only, which also marks rows done. Raises StorageFailed.
+        For the worker's thread only, which also marks rows done. Raises StorageError.
         """
         if self._refused_until is not None and time.monotonic() >= self._refused_until:
             with self._lock:

@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from services.edge.connection import Connection
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.edge.escalate.sender import Uplink
 from services.edge.exits.control import ExitControl
 from services.edge.journal.disk import Storage
@@ -68,7 +68,7 @@ class Chores:
             if now - self._clocked_at >= _CLOCK_S:
                 self._pass_time(now)
             self._storage.worked("chores")
-        except StorageFailed as error:
+        except StorageError as error:
             self._storage.failed("chores", error)
         self._outbox.pump()
         self._exits.tick(
@@ -80,7 +80,7 @@ class Chores:
             self._set_gauges()
 
     def mark_done(self) -> None:
-        """Mark the rows whose labels the broker has acknowledged. Raises StorageFailed."""
+        """Mark the rows whose labels the broker has acknowledged. Raises StorageError."""
         done = self._outbox.take_done()
         try:
             self._journal.mark_done(done)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.common.logs import get_logger
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.edge.journal.disk import Storage
 from services.edge.journal.records import Key
 from services.edge.journal.samples import Journal
@@ -72,12 +72,12 @@ class Bounds:
                 self._finals.settle(rows, "shed")
                 shed.update(row.key for row in rows)
             self._storage.worked("shed")
-        except StorageFailed as error:
+        except StorageError as error:
             self._storage.failed("shed", error)
         return shed
 
     def evict(self) -> None:
-        """Forget the oldest finished rows while the file is too large. Raises StorageFailed."""
+        """Forget the oldest finished rows while the file is too large. Raises StorageError."""
         for _ in range(_PORTIONS):
             if self._journal.over_bytes <= 0:
                 self._told = False

@@ -85,7 +85,7 @@ def test_the_publishers_archive_is_read_without_being_extracted(publishers_folde
 
 def test_an_archive_with_another_checksum_is_refused(empty_home):
     (empty_home / "cifar-10-binary.tar.gz").write_bytes(b"not what was published")
-    with pytest.raises(data.DataDamaged, match=r"cifar-10-binary.tar.gz: its MD5 is"):
+    with pytest.raises(data.DataDamagedError, match=r"cifar-10-binary.tar.gz: its MD5 is"):
         data.load("cifar10", progress=False)
 
 
@@ -93,7 +93,7 @@ def test_a_truncated_file_is_refused_by_name(publishers_folder):
     folder, _ = publishers_folder
     file = folder / "data_batch_3.bin"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(data.DataDamaged, match=r"data_batch_3.bin is \d+ bytes"):
+    with pytest.raises(data.DataDamagedError, match=r"data_batch_3.bin is \d+ bytes"):
         data.load("cifar10", progress=False)
 
 
@@ -101,7 +101,7 @@ def test_a_class_beyond_the_last_is_refused(publishers_folder):
     folder, _ = publishers_folder
     file = folder / "test_batch.bin"
     file.write_bytes(b"\x0a" + file.read_bytes()[1:])
-    with pytest.raises(data.DataDamaged, match="holds class 10"):
+    with pytest.raises(data.DataDamagedError, match="holds class 10"):
         data.load("cifar10", progress=False)
 
 
@@ -111,12 +111,12 @@ def test_strips_that_do_not_decode_are_refused(tmp_path):
     blob = np.frombuffer(good.getvalue(), np.uint8)
     whole = {"blob": blob, "off": np.array([0, len(blob)])}
     assert packed.images(tmp_path, whole).shape == (2, 32, 32, 3)
-    with pytest.raises(data.DataDamaged, match="do not decode"):
+    with pytest.raises(data.DataDamagedError, match="do not decode"):
         packed.images(tmp_path, {"blob": blob, "off": np.array([0, 20])})
 
 
 def test_a_packed_file_that_is_cut_short_is_refused(empty_home):
     for part in ("train_a", "train_b", "test"):
         (empty_home / f"cifar10_lossless_{part}.npz").write_bytes(b"PK\x03\x04")
-    with pytest.raises(data.DataDamaged, match=r"cifar10_lossless_train_a.npz: not a packed data set"):
+    with pytest.raises(data.DataDamagedError, match=r"cifar10_lossless_train_a.npz: not a packed data set"):
         data.load("cifar10", progress=False)

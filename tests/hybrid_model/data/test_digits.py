@@ -39,5 +39,5 @@ def test_the_division_of_the_digits_never_changes(digits):
 
 
 def test_an_unknown_data_set_is_refused_with_the_names_of_those_that_there_are():
-    with pytest.raises(data.DataMissing, match="digits, cifar10, cifar100, har"):
+    with pytest.raises(data.DataMissingError, match="digits, cifar10, cifar100, har"):
         data.load("mnist")

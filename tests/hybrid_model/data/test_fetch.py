@@ -52,9 +52,9 @@ def test_a_file_is_fetched_into_the_cache_and_its_checksum_checked(publisher, em
 @pytest.mark.parametrize(
     ("path", "settings", "error", "reason"),
     [
-        ("file", {"md5": "0" * 32}, data.DataDamaged, "its MD5 is"),
-        ("file", {"bytes_max": 1000}, data.DataMissing, "larger than 1000 bytes"),
-        ("breaks-off", {}, data.DataMissing, "connection ended after 100 of"),
+        ("file", {"md5": "0" * 32}, data.DataDamagedError, "its MD5 is"),
+        ("file", {"bytes_max": 1000}, data.DataMissingError, "larger than 1000 bytes"),
+        ("breaks-off", {}, data.DataMissingError, "connection ended after 100 of"),
     ],
 )
 def test_nothing_is_left_in_the_cache_by_a_fetch_that_failed(publisher, empty_home, path, settings, error, reason):
@@ -64,5 +64,5 @@ def test_nothing_is_left_in_the_cache_by_a_fetch_that_failed(publisher, empty_ho
 
 
 def test_a_publisher_out_of_reach_is_an_error_that_names_the_folder_for_the_file(empty_home):
-    with pytest.raises(data.DataMissing, match=r"put it into .*\.cache/dewpoint"):
+    with pytest.raises(data.DataMissingError, match=r"put it into .*\.cache/dewpoint"):
         _download(_archive("http://127.0.0.1:1/file"))

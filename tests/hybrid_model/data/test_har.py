@@ -72,5 +72,5 @@ def test_the_publishers_text_files_are_read_like_the_packed_file(dataset, data_f
 
 def test_a_folder_with_other_files_is_refused(empty_home):
     (empty_home / "UCI HAR Dataset").mkdir()
-    with pytest.raises(data.DataDamaged, match="not the UCI HAR files"):
+    with pytest.raises(data.DataDamagedError, match="not the UCI HAR files"):
         data.load("har", progress=False)

@@ -23,7 +23,7 @@ def test_json_logs_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> 
     get_logger("edge").warning("message_rejected", device="cam", reason="bad_image")
     said = json.loads(capsys.readouterr().err)
     assert said["event"] == "message_rejected"
-    assert (said["room"], said["device"], said["reason"]) == ("edge", "cam", "bad_image")
+    assert (said["component"], said["device"], said["reason"]) == ("edge", "cam", "bad_image")
 
 
 def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from services.console.explanation import ExplanationMissing, explanation
-from services.console.letters import Letters, LettersFailed
+from services.console.explanation import ExplanationMissingError, explanation
+from services.console.letters import Letters, LettersError
 from services.console.occlusion import occlusion_picture
 from services.metrics import EdgeMetrics, MetricsServer
 from services.servers import free_port
@@ -44,7 +44,7 @@ def test_what_is_no_id_is_refused(desk):
 
 def test_a_redis_that_is_away_is_told():
     away = Letters(RedisSettings(port=free_port(), timeout_s=0.5))
-    with pytest.raises(LettersFailed, match="redis at"):
+    with pytest.raises(LettersError, match="redis at"):
         away.listed()
     away.close()
 
@@ -89,12 +89,12 @@ def test_the_next_worker_is_asked_where_one_does_not_know(worker):
 def test_why_there_is_no_explanation_is_told(worker, status, body, told):
     url, answer, _ = worker
     answer[:] = [status, body]
-    with pytest.raises(ExplanationMissing, match=told):
+    with pytest.raises(ExplanationMissingError, match=told):
         explanation([url], "d", "a")
 
 
 def test_without_workers_there_is_no_explanation():
-    with pytest.raises(ExplanationMissing, match=r"console\.workers"):
+    with pytest.raises(ExplanationMissingError, match=r"console\.workers"):
         explanation([], "d", "a")
 
 

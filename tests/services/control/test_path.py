@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from hybrid_model.bundle import Calibration
-from services.control import ExitPath, NotCalibrated, mixed
+from services.control import ExitPath, NotCalibratedError, mixed
 from tests.hybrid_model.small_calibration import small_calibration
 from tests.services.control.streams import calibration_of, path_of
 
@@ -71,7 +71,7 @@ def test_where_nothing_passed_nothing_may_be_taken():
         point["p_value"] = None
     path = ExitPath(Calibration.model_validate(told | {"start": None, "passed": None}))
 
-    with pytest.raises(NotCalibrated, match="allow_uncalibrated"):
+    with pytest.raises(NotCalibratedError, match="allow_uncalibrated"):
         path.limits(allow_uncalibrated=False)
     assert path.limits(allow_uncalibrated=True) == (0, 4)
 

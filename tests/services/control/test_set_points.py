@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hybrid_model.bundle import Calibration
-from services.control import ExitPath, SetPointRefused, check
+from services.control import ExitPath, SetPointError, check
 from services.control.overload import Overload
 from services.messages import Budget, Control
 from tests.hybrid_model.small_calibration import small_calibration
@@ -21,7 +21,7 @@ def test_what_passed_calibration_is_followed(wanted):
 
 @pytest.mark.parametrize("point", [0, 3, 4])
 def test_points_that_did_not_pass_need_to_be_allowed(point):
-    with pytest.raises(SetPointRefused, match=rf"point {point}: only the points 1 to 2 .*allow_uncalibrated"):
+    with pytest.raises(SetPointError, match=rf"point {point}: only the points 1 to 2 .*allow_uncalibrated"):
         check(Control("fixed", point), PATH, allow_uncalibrated=False)
     check(Control("fixed", point), PATH, allow_uncalibrated=True)
 
@@ -37,14 +37,14 @@ def test_points_that_did_not_pass_need_to_be_allowed(point):
     ids=str,
 )
 def test_what_makes_no_sense_is_refused(wanted, says):
-    with pytest.raises(SetPointRefused, match=says):
+    with pytest.raises(SetPointError, match=says):
         check(wanted, PATH, allow_uncalibrated=True)
 
 
 def test_without_a_calibrated_path_only_the_bundles_own_thresholds_hold():
     check(Control("fixed"), None, allow_uncalibrated=True)
     for wanted in (Control("fixed", 1), SHARE):
-        with pytest.raises(SetPointRefused, match="dewpoint calibrate"):
+        with pytest.raises(SetPointError, match="dewpoint calibrate"):
             check(wanted, None, allow_uncalibrated=True)
 
 

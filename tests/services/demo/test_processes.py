@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.demo.processes import WorkerFailed, WorkerProcess
+from services.demo.processes import WorkerError, WorkerProcess
 
 
 def _until(condition, *, within_s=10.0):
@@ -21,7 +21,7 @@ def test_a_worker_that_ends_by_itself_is_told_with_its_last_words(tmp_path):
     worker = WorkerProcess("timer", "timeit", ["-n", "1", "no_such_name"], tmp_path)
     with worker:
         _until(lambda: not worker.running)
-        with pytest.raises(WorkerFailed, match=r"(?s)timer ended with status 1.*no_such_name"):
+        with pytest.raises(WorkerError, match=r"(?s)timer ended with status 1.*no_such_name"):
             worker.check()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.edge.journal.records import Batch
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
@@ -147,7 +147,7 @@ def test_rows_that_were_to_be_marked_done_by_a_commit_that_failed_are_marked_by_
     def fail_once(batch: Batch) -> None:
         if batch.done and not failed:
             failed.extend(batch.done)
-            raise StorageFailed("full")
+            raise StorageError("full")
         commit(batch)
 
     monkeypatch.setattr(worker._journal, "commit", fail_once)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.feature_stream import EdgeFeatures, StreamFull
+from services.feature_stream import EdgeFeatures, StreamFullError
 from services.messages import Audit, Escalation
 from tests.services.feature_stream.stream import STREAM, MakeCloud, escalation
 
@@ -38,7 +38,7 @@ def test_a_stream_that_is_long_enough_takes_no_more(edge: EdgeFeatures, raw: Any
 
 def test_a_full_redis_says_so(edge: EdgeFeatures, raw: Any) -> None:
     raw.config_set("maxmemory", 1)
-    with pytest.raises(StreamFull):
+    with pytest.raises(StreamFullError):
         edge.audit(audits("a"), length_max=2)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from services.feature_stream import CloudFeatures, EdgeFeatures, StreamUnavailable
+from services.feature_stream import CloudFeatures, EdgeFeatures, StreamUnavailableError
 from services.feature_stream.dead import DeadLetters, Replayed
 from services.feature_stream.shards import slot_of
 from services.messages import Audit
@@ -50,7 +50,7 @@ def is_up(client: Any) -> bool:
 
 def test_a_node_without_its_slots_is_unavailable(partitioned: EdgeFeatures) -> None:
     for call in (partitioned.queue, partitioned.register, partitioned.read_replies):
-        with pytest.raises(StreamUnavailable, match=r"CLUSTERDOWN|[Hh]ash slot|cluster is down"):
+        with pytest.raises(StreamUnavailableError, match=r"CLUSTERDOWN|[Hh]ash slot|cluster is down"):
             call()
 
 
@@ -128,7 +128,7 @@ def test_a_shard_that_went_away_is_unavailable_and_comes_back(
     cloud = make_cloud(streams=partitioned.streams)
     pass_through(partitioned, cloud, attempt=1)
     shards[1].kill()
-    with pytest.raises(StreamUnavailable):
+    with pytest.raises(StreamUnavailableError):
         partitioned.queue()
     shards[1].start()
 
@@ -136,7 +136,7 @@ def test_a_shard_that_went_away_is_unavailable_and_comes_back(
         try:
             partitioned.register()
             partitioned.queue()
-        except StreamUnavailable:
+        except StreamUnavailableError:
             return False
         return True
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.feature_stream import EdgeFeatures, StreamUnavailable
+from services.feature_stream import EdgeFeatures, StreamUnavailableError
 from services.servers import RedisServer
 from services.settings import RedisSettings
 from tests.services.feature_stream.stream import B, escalation
@@ -41,7 +41,7 @@ def connect() -> Iterator[Connect]:
 def unavailable(edge: EdgeFeatures) -> str:
     """What an edge says that cannot reach Redis; fails where that takes too long."""
     began = time.monotonic()
-    with pytest.raises(StreamUnavailable) as raised:
+    with pytest.raises(StreamUnavailableError) as raised:
         edge.escalate([escalation("a")])
     assert time.monotonic() - began < BOUND_S
     return str(raised.value)

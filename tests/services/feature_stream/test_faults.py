@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from services.feature_stream import EdgeFeatures, StreamFull, StreamUnavailable
+from services.feature_stream import EdgeFeatures, StreamFullError, StreamUnavailableError
 from services.servers import RedisServer
 from services.settings import RedisSettings
 from tests.conftest import WaitFor
@@ -43,7 +43,7 @@ def test_a_full_redis_refuses_escalations_but_still_takes_answers(
     edge.escalate([escalation("a"), escalation("b")])
     first, second = cloud.read(10)
     raw.config_set("maxmemory", 1)
-    with pytest.raises(StreamFull):
+    with pytest.raises(StreamFullError):
         edge.escalate([escalation("c")])
     assert edge.escalate([escalation("a")]) == [False]
     assert cloud.renew([first, second]) == []
@@ -61,9 +61,9 @@ def test_a_redis_that_is_gone_is_unavailable_and_comes_back(
     edge.escalate([escalation("a")])
     server.kill()
     for call in (edge.queue, edge.register, edge.read_replies, cloud.ensure_groups, lambda: cloud.read(1)):
-        with pytest.raises(StreamUnavailable):
+        with pytest.raises(StreamUnavailableError):
             call()
-    with pytest.raises(StreamUnavailable):
+    with pytest.raises(StreamUnavailableError):
         edge.escalate([escalation("b")])
     server.start()
     assert edge.escalate([escalation("a"), escalation("b")]) == [False, True]
@@ -76,7 +76,7 @@ def test_a_silent_redis_is_unavailable_within_the_timeout(server: RedisServer, r
     edge.ping()
     raw.client_pause(1500)
     began = time.monotonic()
-    with pytest.raises(StreamUnavailable, match=r"redis at 127\.0\.0\.1"):
+    with pytest.raises(StreamUnavailableError, match=r"redis at 127\.0\.0\.1"):
         edge.escalate([escalation("a")])
     assert time.monotonic() - began < 1.2
     edge.close()
@@ -91,7 +91,7 @@ def test_the_password_is_read_from_its_file(server: RedisServer, raw: Any, tmp_p
         stranger = EdgeFeatures(
             RedisSettings(port=server.port, password_file=password_file), network_id=B, site="s", worker="w"
         )
-        with pytest.raises(StreamUnavailable) as refusal:
+        with pytest.raises(StreamUnavailableError) as refusal:
             stranger.ping()
         assert "guess" not in str(refusal.value)
         stranger.close()
@@ -102,7 +102,7 @@ def test_the_password_is_read_from_its_file(server: RedisServer, raw: Any, tmp_p
 
 def test_a_read_only_replica_is_unavailable(edge: EdgeFeatures, raw: Any) -> None:
     raw.replicaof("127.0.0.1", 1)
-    with pytest.raises(StreamUnavailable):
+    with pytest.raises(StreamUnavailableError):
         edge.escalate([escalation("a")])
 
 
@@ -113,7 +113,7 @@ def test_a_replica_is_unavailable_until_it_is_promoted(
         raw.replicaof(primary.host, primary.port)
         wait_for(lambda: raw.info("replication")["master_link_status"] == "up", "the replica is in step")
         for write in (edge.register, make_cloud, lambda: edge.escalate([escalation("a")])):
-            with pytest.raises(StreamUnavailable):
+            with pytest.raises(StreamUnavailableError):
                 write()
         raw.replicaof("no", "one")
     assert edge.escalate([escalation("a")]) == [True]
@@ -145,7 +145,7 @@ def test_a_redis_that_loads_its_data_is_unavailable_until_it_has_them(
     def loading_is_seen() -> bool:
         try:
             edge.queue()
-        except StreamUnavailable as error:
+        except StreamUnavailableError as error:
             seen.add(str(error))
         return any("loading" in error for error in seen)
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.metrics import OTHER_DEVICE, CloudMetrics, DeviceNames, EdgeMetrics, MetricsFailed, MetricsServer, observe
+from services.metrics import OTHER_DEVICE, CloudMetrics, DeviceNames, EdgeMetrics, MetricsError, MetricsServer, observe
 from services.servers import free_port
 from services.settings import MetricsSettings
 
@@ -105,7 +105,7 @@ def test_port_0_switches_the_server_off() -> None:
 def test_a_taken_address_is_one_line() -> None:
     settings = MetricsSettings(port=free_port())
     registry = EdgeMetrics().registry
-    with MetricsServer(settings, registry), pytest.raises(MetricsFailed, match="Address already in use"):
+    with MetricsServer(settings, registry), pytest.raises(MetricsError, match="Address already in use"):
         MetricsServer(settings, registry).start()
 
 

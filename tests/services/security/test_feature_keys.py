@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.messages import Audit, Escalation, MessageError
-from services.security.feature_keys import OVERHEAD_BYTES, FeatureKeys, KeyUnknown
+from services.security.feature_keys import OVERHEAD_BYTES, FeatureKeys, KeyUnknownError
 from services.settings import CloudSettings, SettingsError
 
 names = st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1, max_size=20)
@@ -130,7 +130,7 @@ def test_keys_rotate_the_first_writes_and_all_read(tmp_path, plain):
 
 def test_a_key_that_is_not_in_the_file_is_named_and_is_no_fault_of_the_message(tmp_path, keys, plain):
     other = keys_of(tmp_path / "keys", key())
-    with pytest.raises(KeyUnknown, match=other.ids[0]):
+    with pytest.raises(KeyUnknownError, match=other.ids[0]):
         keys.decrypt(other.encrypt(plain))
 
 
@@ -143,7 +143,7 @@ def test_a_key_that_is_added_to_the_file_is_found_without_a_restart(tmp_path, pl
     def read() -> bool:
         try:
             return reading.decrypt(sent) == plain
-        except KeyUnknown:
+        except KeyUnknownError:
             return False
 
     wait_for(read, "the key is found")
@@ -154,7 +154,7 @@ def test_a_file_that_is_damaged_meanwhile_takes_no_key_away(tmp_path, keys, plai
     sent = own.encrypt(plain)
     (tmp_path / "keys").write_text("half a k")
     own._looked_at = 0.0
-    with pytest.raises(KeyUnknown):
+    with pytest.raises(KeyUnknownError):
         own.decrypt(keys.encrypt(plain))
     assert own.decrypt(sent) == plain
 

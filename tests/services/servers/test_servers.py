@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from services import servers
-from services.servers import Broker, RedisServer, ServerFailed, ServerMissing, Servers
+from services.servers import Broker, RedisServer, ServerError, ServerMissingError, Servers
 from tests.conftest import WaitFor
 
 _HOLDER = """
@@ -108,12 +108,12 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         server = RedisServer(tmp_path, port=taken.getsockname()[1])
-        with pytest.raises(ServerFailed, match=r"(?s)ended while it started.*bind"):
+        with pytest.raises(ServerError, match=r"(?s)ended while it started.*bind"):
             server.start()
     assert not server.running
 
 
 def test_a_missing_server_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.servers.find._on_path", lambda *_, **__: None)
-    with pytest.raises(ServerMissing, match="mosquitto is not installed: sudo apt-get install mosquitto"):
+    with pytest.raises(ServerMissingError, match="mosquitto is not installed: sudo apt-get install mosquitto"):
         servers.find_mosquitto()

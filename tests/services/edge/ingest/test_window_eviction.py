@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from services.edge.errors import StorageFailed
+from services.edge.errors import StorageError
 from services.edge.ingest.decoding import Readings
 from services.edge.ingest.window_eviction import WindowBounds
 from services.edge.ingest.windows import Windowing
@@ -142,7 +142,7 @@ def test_what_is_not_stored_or_not_evicted_is_not_counted(journal: Journal) -> N
         journal.commit(Batch(windows={"b": state(5)}, marks=[("b", 5, None)]))  # type: ignore[list-item]
     assert (journal.windows.devices, journal.windows.marks) == (1, 1)
     journal._database._db.execute("PRAGMA query_only = 1")  # as if the disk had turned read-only
-    with pytest.raises(StorageFailed):
+    with pytest.raises(StorageError):
         journal.windows.evict_devices(kept=0)
     assert (journal.windows.devices, journal.windows.marks) == (1, 1)
     journal._database._db.execute("PRAGMA query_only = 0")

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.edge.errors import EdgeError, StorageFailed
+from services.edge.errors import EdgeError, StorageError
 from services.edge.journal.records import Batch, Key, Network, NewRow, Rejection
 from services.edge.journal.samples import Journal
 from services.edge.journal.schema import SCHEMA_VERSION
@@ -248,7 +248,7 @@ def test_what_cannot_be_stored_changes_nothing_and_can_be_stored_later(path: Pat
             lambda: journal.finalise([(KEY, b"x")]),
             lambda: journal.mark_done([KEY]),
         ):
-            with pytest.raises(StorageFailed):
+            with pytest.raises(StorageError):
                 attempt()
         assert (journal.counts, journal.waiting_bytes) == before
         journal._database._db.execute("PRAGMA query_only = 0")
