@@ -89,7 +89,7 @@ def _of_dataset(name: str, number: int, split: str) -> npt.NDArray[Any]:
 def _of_file(path: Path, manifest: Manifest) -> npt.NDArray[Any]:
     import numpy as np
 
-    from services.edge.ingest.decoding import decode_picture
+    from services.edge.ingest.decoding.image import decode_picture
     from services.messages import MessageError
 
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.edge.exits.control import ExitControl
+from services.edge.exits import ExitControl
 from services.edge.exits.status import ControlStatus
-from services.edge.ingest.inbox import Arrival, Intake
+from services.edge.ingest import Inbox
+from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.topics import InputTopics
-from services.edge.journal.spool import Spool
+from services.edge.journal import Spool
 from services.messages import Status, control_topic, status_topic
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery, Filter, Message, MqttLink
@@ -19,7 +20,7 @@ __all__ = ["Connection"]
 
 
 class Connection:
-    """`link` sends and acknowledges; `intake` holds what came and was not handled.
+    """`link` sends and acknowledges; `inbox` holds what came and was not handled.
 
     Args:
         settings: All of them.
@@ -33,9 +34,9 @@ class Connection:
     """
 
     def __init__(
-        self, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics, exits: ExitControl
+        self, *, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics, exits: ExitControl
     ) -> None:
-        self._settings, self._spool, self._status, self._exits = settings, spool, status, exits
+        self._settings, self._spool, self.status, self._exits = settings, spool, status, exits
         edge, site = settings.edge, settings.site.name
         topics = InputTopics(edge.inputs, site)
         filters = [Filter(topic, one.qos) for topic, one in zip(topics.filters, edge.inputs, strict=True)]
@@ -43,7 +44,9 @@ class Connection:
         filters.append(Filter(self._control_topic, retained="always"))
         self._topics = [one.topic for one in filters]
         self._held_back = False
-        self.intake = Intake(edge, settings.limits, topics, metrics, self._acknowledge)
+        self.inbox = Inbox(
+            settings=edge, limits=settings.limits, topics=topics, metrics=metrics, acknowledge=self.acknowledge
+        )
         self.link = MqttLink(
             settings.mqtt,
             client_id=f"dewpoint-{site}-{spool.worker}",
@@ -67,11 +70,19 @@ class Connection:
     def arrivals(self, timeout_s: float) -> list[Arrival]:
         """A micro-batch of what came; none after `timeout_s`."""
         edge = self._settings.edge
-        arrivals = self.intake.batch(edge.batch_max, linger_s=edge.linger_ms / 1000, timeout_s=timeout_s)
-        if self._held_back and self.intake.has_room():
+        arrivals = self.inbox.batch(edge.batch_max, linger_s=edge.linger_ms / 1000, timeout_s=timeout_s)
+        if self._held_back and self.inbox.has_room():
             self._held_back = False
             self.link.wake()
         return arrivals
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge messages to the broker, in order of receipt."""
+        self.link.acknowledge(deliveries)
+
+    def nudge(self) -> None:
+        """Let a waiting `arrivals` return at once."""
+        self.inbox.nudge()
 
     def tell(self) -> None:
         """Publish the status again where control has changed. Call it often, in one thread."""
@@ -79,7 +90,7 @@ class Connection:
 
     def stop(self, *, farewell: bool) -> None:
         """Publish what is due, say `stopped` if there was a beginning, and disconnect."""
-        stopped = Status("stopped", self._status.worker, self._status.bundle, self._status.kernel)
+        stopped = Status("stopped", self.status.worker, self.status.bundle, self.status.kernel)
         if farewell:
             self.link.stop(farewell=self._message(stopped))
         else:
@@ -89,22 +100,19 @@ class Connection:
         """Set-points are no samples: they are heard as soon as they are read, not after the samples before them."""
         if delivery.topic == self._control_topic:
             self._exits.set_point(delivery.payload)
-            self._acknowledge([delivery])
+            self.acknowledge([delivery])
         else:
-            self.intake.take(delivery)
+            self.inbox.take(delivery)
 
     def _present(self) -> Message:
-        return self._message(replace(self._status, control=self._exits.status()))
-
-    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        self.link.acknowledge(deliveries)
+        return self._message(replace(self.status, control=self._exits.status()))
 
     def _may_read(self) -> bool:
-        room = self.intake.has_room()
+        room = self.inbox.has_room()
         if not room:
             self._held_back = True
             # Asked again below: the worker may have made room before it could see that we wait for it.
-            room = self.intake.has_room()
+            room = self.inbox.has_room()
         return room
 
     def _message(self, status: Status) -> Message:

@@ -6,33 +6,29 @@ The order is the promise: nobody hears of a decision, and no sample is acknowled
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult
-from services.edge.escalate.sender import Uplink
-from services.edge.exits.control import ExitControl
+from services.edge.escalate import Escalations
+from services.edge.exits import ExitControl
+from services.edge.ingest import WholeSamples
 from services.edge.ingest.inbox import Arrival
-from services.edge.ingest.samples import Candidate, Reading
+from services.edge.ingest.samples import Candidate
+from services.edge.journal import Journal
 from services.edge.journal.records import Batch, Key, NewRow
-from services.edge.journal.samples import Journal
-from services.edge.observe.audit import Audits, Chosen
-from services.edge.observe.batch_metrics import Tally
-from services.edge.observe.drift import DriftGauges
-from services.edge.observe.recent_inputs import KeptInputs
-from services.edge.publish.labels import LabelMaker
-from services.edge.publish.outbox import Outbox
-from services.edge.upkeep.journal_limits import Bounds
+from services.edge.observe import BatchObserver
+from services.edge.observe.observer import Observed
+from services.edge.observe.steps import StepTimes
+from services.edge.publish import LabelMaker, Outbox
 from services.messages import Escalation, MessageError
-from services.metrics import DeviceNames, EdgeMetrics, observe
 from services.mqtt import Delivery
 from services.settings import Settings
-from services.traces import EdgeSpans, EdgeTraces
 
-__all__ = ["Decided", "Router"]
+__all__ = ["Conclusion", "Decided", "Pipeline"]
 
 
 @dataclass(slots=True, eq=False)
@@ -40,209 +36,170 @@ class Decided:
     """What a micro-batch leads to, before anyone hears of it.
 
     `finals` and `again`: labels to publish, of new samples and of some done before; `provisionals`, `escalations` and
-    `deadlines` (seconds) are of new hard samples; `audits` are some of the confident ones.
+    `deadlines` (seconds) are of new hard samples; `left`: the new samples that left at an exit.
     """
 
     arrivals: Sequence[Arrival]
-    spans: EdgeSpans
+    observed: Observed
     batch: Batch = field(default_factory=Batch)
+    left: list[Arrival] = field(default_factory=list)
     finals: list[tuple[Key, bytes]] = field(default_factory=list)
     again: list[tuple[Key, bytes]] = field(default_factory=list)
     provisionals: list[tuple[Key, bytes]] = field(default_factory=list)
     escalations: list[Escalation] = field(default_factory=list)
     deadlines: list[tuple[Key, float]] = field(default_factory=list)
-    audits: list[Chosen] = field(default_factory=list)
 
 
-class Router:
-    """Handles the micro-batches of one worker, in its thread.
+@dataclass(frozen=True, slots=True, eq=False)
+class Conclusion:
+    """What a committed micro-batch asks of the worker: messages to acknowledge, and deadlines (seconds) to set."""
 
-    Raises EdgeError where an input cannot feed the bundle.
+    deliveries: Sequence[Delivery]
+    deadlines: Sequence[tuple[Key, float]]
+
+
+class Pipeline:
+    """Takes the micro-batches of one worker from messages to labels, in its thread.
+
+    `decide`, then `conclude`, then `hand_over`, before the next is decided.
+
+    Args:
+        settings: All of them.
+        manifest: The bundle's.
+        samples: Makes samples of messages.
+        exits: Decides.
+        journal: Holds what was decided.
+        outbox: Publishes labels.
+        escalations: Makes escalations, and sends them up.
+        observer: Watches.
     """
 
     def __init__(
         self,
+        *,
         settings: Settings,
         manifest: Manifest,
+        samples: WholeSamples,
         exits: ExitControl,
         journal: Journal,
-        bounds: Bounds,
         outbox: Outbox,
-        uplink: Uplink,
-        metrics: EdgeMetrics,
-        devices: DeviceNames,
-        audits: Audits,
-        drift: DriftGauges,
-        *,
-        worker: str,
-        kept: KeptInputs,
-        traces: EdgeTraces,
-        acknowledge: Callable[[Sequence[Delivery]], None],
-        on_deadlines: Callable[[Sequence[tuple[Key, float]]], None],
+        escalations: Escalations,
+        observer: BatchObserver,
     ) -> None:
-        self._settings, self._manifest, self._exits = settings, manifest, exits
-        self._journal, self._bounds, self._outbox, self._uplink = journal, bounds, outbox, uplink
-        self._metrics, self._devices, self._audits, self._drift = metrics, devices, audits, drift
-        self._worker, self._acknowledge, self._on_deadlines = worker, acknowledge, on_deadlines
-        self._kept, self._traces = kept, traces
+        self._edge, self._partitions = settings.edge, settings.redis.partitions
+        self._samples, self._exits, self._journal, self._outbox = samples, exits, journal, outbox
+        self._escalations, self._observer = escalations, observer
         self._labels = LabelMaker(manifest)
-        self._reading = Reading(settings, manifest, journal, metrics, devices)
-        self._tally = Tally(manifest, metrics, devices)
-        self._latency_s = {path: metrics.label_latency_s.labels(path=path) for path in ("edge", "provisional")}
-        self._step_s = {step: metrics.batch_s.labels(step=step) for step in ("decode", "infer", "commit")}
-
-    @property
-    def labels(self) -> LabelMaker:
-        """How this bundle's labels are made."""
-        return self._labels
+        self._last_exit = len(manifest.exits) - 1
 
     def decide(self, arrivals: Sequence[Arrival]) -> Decided:
-        """All that is computed of a micro-batch. `conclude` makes it true, before the next is decided."""
-        begun = time.perf_counter()
-        decided = Decided(arrivals, self._traces.batch())
-        candidates = self._reading.candidates(arrivals, decided.batch)
-        fresh = self._recognise(candidates, decided)
-        decided.spans.decoded(fresh)
-        self._step_s["decode"].observe(time.perf_counter() - begun)
-        self._decide(fresh, decided)
-        self._reading.write(decided.batch)
+        """All that is computed of a micro-batch. `conclude` makes it true."""
+        steps, batch = StepTimes(), Batch()
+        candidates = self._samples.candidates(arrivals, batch)
+        fresh, again = self._recognise(candidates, batch)
+        steps.end("decode")
+        result = None
+        if fresh:
+            result = self._exits.infer(np.stack([sample.array for sample in fresh]))
+            steps.end("infer")
+        observed = self._observer.decided(arrivals, fresh, result, self._exits.in_force, steps)
+        decided = Decided(arrivals, observed, batch, again=again)
+        if result is not None:
+            for row, sample in enumerate(fresh):
+                if result.exit_index[row] >= 0:
+                    self._add_final(sample, result, row, decided)
+                else:
+                    self._add_hard(sample, result, row, decided)
+        self._samples.write(batch)
         return decided
 
-    def conclude(self, decided: Decided) -> None:
-        """Commit it, acknowledge its messages, and hand on what came of them.
+    def conclude(self, decided: Decided) -> Conclusion:
+        """Commit it.
 
         Raises StorageError where it could not be committed: nothing has happened then, and it may be called again.
         """
-        begun, batch = time.perf_counter(), decided.batch
-        batch.done = self._outbox.take_done()
-        self._uplink.expect((one.device, one.id) for one in decided.escalations)
-        try:
-            self._journal.commit(batch)
-        except BaseException:
-            self._outbox.give_back(batch.done)
-            raise
-        decided.spans.committed()
-        self._outbox.forget(batch.done)
-        self._reading.keep()
-        self._acknowledge([arrival.delivery for arrival in decided.arrivals])
-        self._step_s["commit"].observe(time.perf_counter() - begun)
-        shed = self._bounds.shed()
-        self._publish_provisionals([one for one in decided.provisionals if one[0] not in shed])
+        self._escalations.expect((each.device, each.id) for each in decided.escalations)
+        with self._outbox.published() as decided.batch.done:
+            self._journal.commit(decided.batch)
+        decided.observed.steps.end("commit")
+        self._samples.committed()
+        return Conclusion([arrival.delivery for arrival in decided.arrivals], decided.deadlines)
+
+    def hand_over(self, decided: Decided, *, shed: Collection[Key] = ()) -> None:
+        """Hand on what came of it: it is committed. `shed`: keys of hard samples that are final already."""
+        now_s = time.monotonic()
+        self._exits.decided_on_edge(now_s - arrival.arrived_s for arrival in decided.left)
+        self._observer.committed(decided.observed, shed=shed)
+        self._outbox.others([label for label in decided.provisionals if label[0] not in shed])
         self._outbox.finals(decided.finals)
         self._outbox.again(decided.again)
-        self._uplink.offer([one for one in decided.escalations if (one.device, one.id) not in shed])
-        self._uplink.forgo(shed)
-        self._on_deadlines([one for one in decided.deadlines if one[0] not in shed])
-        self._tally.seen(decided.arrivals)
-        self._audits.send(decided.audits)
+        self._escalations.offer([each for each in decided.escalations if (each.device, each.id) not in shed])
 
-    def _recognise(self, candidates: Sequence[Candidate], decided: Decided) -> list[Candidate]:
-        """Those that are new. Labels that were published before are published again."""
-        known = self._journal.known(dict.fromkeys(one.key for one in candidates))
+    def _recognise(
+        self, candidates: Sequence[Candidate], batch: Batch
+    ) -> tuple[list[Candidate], list[tuple[Key, bytes]]]:
+        """Those that are new, and the labels of some that are done, to be published again."""
+        known = self._journal.known(dict.fromkeys(candidate.key for candidate in candidates))
         fresh: dict[Key, Candidate] = {}
         again: dict[Key, bytes] = {}
-        for one in candidates:
-            row, twin = known.get(one.key), fresh.get(one.key)
+        for candidate in candidates:
+            row, twin = known.get(candidate.key), fresh.get(candidate.key)
             if row is None and twin is None:
-                fresh[one.key] = one
+                fresh[candidate.key] = candidate
                 continue
             first_hash = row.payload_hash if row is not None else twin.payload_hash if twin is not None else b""
-            if first_hash != one.payload_hash:
-                self._reading.reject(one.arrival, MessageError("id_reused", one.key[1]), decided.batch)
+            if first_hash != candidate.payload_hash:
+                self._samples.reject(candidate.arrival, MessageError("id_reused", candidate.key[1]), batch)
                 continue
-            self._metrics.samples_redelivered.labels(state="in_hand" if row is None else row.state).inc()
+            self._samples.redelivered("in_hand" if row is None else row.state)
             if row is not None and row.state == "done":  # a final row's label is on its way anyhow
-                again[one.key] = row.label
-        decided.again += again.items()
-        return list(fresh.values())
+                again[candidate.key] = row.label
+        return list(fresh.values()), list(again.items())
 
-    def _decide(self, fresh: Sequence[Candidate], decided: Decided) -> None:
-        if not fresh:
-            return
-        begun = time.perf_counter()
-        result = self._exits.infer(np.stack([one.array for one in fresh]))
-        self._step_s["infer"].observe(time.perf_counter() - begun)
-        self._kept.keep(fresh, result, self._exits.in_force)
-        decided.spans.inferred(fresh, result)
-        for row, one in enumerate(fresh):
-            if result.exit_index[row] >= 0:
-                self._final(one, result, row, decided)
-            else:
-                self._escalate(one, result, row, decided)
-        left = [one.arrival.age_s() for one, index in zip(fresh, result.exit_index, strict=True) if index >= 0]
-        self._exits.answered(left)
-        devices = [one.key[0] for one in fresh]
-        self._tally.batch(devices, result)
-        self._drift.add(devices, result)
-        decided.audits = self._audits.choose(fresh, result)
-
-    def _final(self, one: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
+    def _add_final(self, sample: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
         label = self._labels.confident(
-            *one.key,
+            *sample.key,
             exit_index=int(result.exit_index[row]),
             class_index=int(result.class_index[row]),
             confidence=float(result.confidence[row]),
-            captured_at=one.captured_at,
+            captured_at=sample.captured_at,
         )
         payload = label.encode()
-        decided.batch.rows.append(self._row(one, payload, None, None))
-        decided.finals.append((one.key, payload))
-        observe(self._latency_s["edge"], one.arrival.age_s(), decided.spans.trace_id(one.key))
+        decided.batch.rows.append(self._row(sample, payload, None, None))
+        decided.finals.append((sample.key, payload))
+        decided.left.append(sample.arrival)
 
-    def _escalate(self, one: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
+    def _add_hard(self, sample: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
         confidence = float(result.confidence[row])
         label = self._labels.provisional(
-            *one.key,
-            exit_index=len(self._manifest.exits) - 1,
+            *sample.key,
+            exit_index=self._last_exit,
             class_index=int(result.class_index[row]),
             confidence=confidence,
-            captured_at=one.captured_at,
+            captured_at=sample.captured_at,
         )
-        payload, features = label.encode(), result.features[row]
-        assert features is not None
-        escalation = Escalation(
-            id=one.key[1],
-            site=self._settings.site.name,
-            worker=self._worker,
-            device=one.key[0],
-            b=self._manifest.network_id,
-            attempt=1,
-            exits=tuple(
-                (int(c), float(s))
-                for c, s in zip(result.exit_classes[row], result.exit_scores[row], strict=True)
-                if c >= 0 and np.isfinite(s)
-            ),
-            features=features,
-            captured_at=one.captured_at,
-            traceparent=decided.spans.traceparent(one.key),
-        )
-        decided.batch.rows.append(self._row(one, payload, escalation.encode(), confidence))
+        payload = label.encode()
+        traceparent = decided.observed.spans.traceparent(sample.key)
+        escalation = self._escalations.make(sample.key, sample.captured_at, result, row, traceparent=traceparent)
+        decided.batch.rows.append(self._row(sample, payload, escalation.encode(), confidence))
         decided.escalations.append(escalation)
-        deadline_s = self._deadline_s(one)
+        deadline_s = self._edge.deadline_of(sample.arrival.input_index)
         if deadline_s is not None:
-            decided.deadlines.append((one.key, deadline_s))
-        if self._settings.edge.provisional:
-            decided.provisionals.append((one.key, payload))
-            observe(self._latency_s["provisional"], one.arrival.age_s(), decided.spans.trace_id(one.key))
+            decided.deadlines.append((sample.key, deadline_s))
+        if self._edge.provisional:
+            decided.provisionals.append((sample.key, payload))
 
-    def _publish_provisionals(self, labels: Sequence[tuple[Key, bytes]]) -> None:
-        for key, _ in labels:
-            self._metrics.provisionals.labels(device=self._devices(key[0])).inc()
-        self._outbox.others(labels)
-
-    def _row(self, one: Candidate, label: bytes, escalation: bytes | None, confidence: float | None) -> NewRow:
+    def _row(self, sample: Candidate, label: bytes, escalation: bytes | None, confidence: float | None) -> NewRow:
+        deadline_s = None if escalation is None else self._edge.deadline_of(sample.arrival.input_index)
         return NewRow(
-            key=one.key,
-            payload_hash=one.payload_hash,
+            key=sample.key,
+            payload_hash=sample.payload_hash,
             label=label,
             escalation=escalation,
-            network=self._manifest.network_id,
-            partitions=self._settings.redis.partitions,
-            deadline_s=None if escalation is None else self._deadline_s(one),
-            received_at=one.arrival.delivery.received_at,
+            network=self._labels.network_id,
+            partitions=self._partitions,
+            deadline_s=deadline_s,
+            received_at=sample.arrival.delivery.received_at,
+            arrived_s=sample.arrival.arrived_s,
             confidence=confidence,
         )
-
-    def _deadline_s(self, one: Candidate) -> float | None:
-        own = self._settings.edge.inputs[one.arrival.input_index].deadline_s
-        return self._settings.edge.deadline_s if own is None else own

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import NoReturn
 
 from hybrid_model import bundle as bundles
 from hybrid_model.runtime import EdgeEngine
-from services.common import logs
+from services.common import exit_status, logs
+from services.edge.composition import compose
 from services.edge.errors import EdgeError
-from services.edge.journal.spool import Spool
-from services.edge.observe.explain_routes import Explainer
+from services.edge.journal import Spool
 from services.edge.worker import EdgeWorker
 from services.metrics import EdgeMetrics, MetricsServer
 from services.settings import Settings
-from services.traces import edge_traces
+from services.traces import EdgeTraces, edge_traces
 
 __all__ = ["run"]
 
-HANG_STATUS = 70
 _WATCH_S = 0.5
 
 
@@ -57,10 +58,19 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
         signal.signal(number, lambda *_: stop.set())
     faulthandler.register(signal.SIGALRM, chain=True)
     metrics = EdgeMetrics()
-    with Spool(settings.edge.spool, site=settings.site.name, worker=settings.edge.worker, adopt=adopt) as spool:
-        traces = edge_traces(settings.traces, site=settings.site.name, worker=spool.worker, spans=metrics.trace_spans)
-        worker = EdgeWorker(
-            settings, loaded.manifest, engine, spool, metrics, traces, on_hang=_exit_at_once, alarm=True
+    with (
+        Spool(settings.edge.spool, site=settings.site.name, worker=settings.edge.worker, adopt=adopt) as spool,
+        _traces(settings, spool.worker, metrics) as traces,
+    ):
+        edge = compose(
+            settings=settings,
+            manifest=loaded.manifest,
+            engine=engine,
+            spool=spool,
+            metrics=metrics,
+            traces=traces,
+            on_hang=_exit_at_once,
+            alarm=True,
         )
         metrics.identify(
             "edge",
@@ -70,27 +80,40 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
             bundle=loaded.manifest.name,
             network=loaded.manifest.network_id,
         )
-        explainer = Explainer(engine, loaded.manifest, worker.kept_inputs, kernel=engine.kernel)
         server = MetricsServer(
             settings.metrics,
             metrics.registry,
-            ready=lambda: worker.impediments,
-            healthy=lambda: worker.healthy,
-            routes={"/explain": explainer.explain, "/inputs": explainer.inputs},
+            ready=lambda: edge.worker.impediments,
+            healthy=lambda: edge.worker.healthy,
+            routes={"/explain": edge.routes.explain, "/inputs": edge.routes.inputs},
         )
         with server:
-            worker.start()
-            try:
-                while not stop.is_set() and not worker.wait(0):
-                    stop.wait(_WATCH_S)
-            finally:
-                worker.stop()
-                traces.stop()
-            if worker.wait(0):
-                raise SystemExit(1)
+            _work(edge.worker, stop)
+
+
+def _work(worker: EdgeWorker, stop: threading.Event) -> None:
+    """Until `stop`. Raises SystemExit where the worker failed before."""
+    worker.start()
+    try:
+        while not stop.is_set() and not worker.wait(0):
+            stop.wait(_WATCH_S)
+    finally:
+        worker.stop()
+    if worker.wait(0):
+        raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def _traces(settings: Settings, worker: str, metrics: EdgeMetrics) -> Iterator[EdgeTraces]:
+    """Traces, stopped at the end however that comes, a start that failed among them."""
+    traces = edge_traces(settings.traces, site=settings.site.name, worker=worker, spans=metrics.trace_spans)
+    try:
+        yield traces
+    finally:
+        traces.stop()
 
 
 def _exit_at_once() -> NoReturn:
     """End although a thread computes without end; a supervisor starts the worker again."""
     sys.stderr.flush()
-    os._exit(HANG_STATUS)
+    os._exit(exit_status.HANG)

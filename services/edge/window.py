@@ -11,14 +11,26 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from services.edge.ingest.decoding import Readings
-
-__all__ = ["Advance", "Window", "WindowRule", "WindowState", "advance", "restarted"]
+__all__ = ["Advance", "Readings", "Window", "WindowRule", "WindowState", "advance", "restarted"]
 
 Cut = Literal["gap", "epoch", "rejected"]
 
 _MARK_BYTES: Final = np.dtype(np.int64).itemsize
 _STATE_BYTES: Final = 1024  # of a state without readings: the device's name, and what surrounds it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """Consecutive readings of one message: `rows` (n, C) float32; `mark` of the first row; `t` its time, epoch seconds.
+
+    Row i has mark `mark + i * step`; `timed`: marks are times in microseconds. Without seq and time there is no mark.
+    """
+
+    rows: npt.NDArray[np.float32]
+    mark: int | None
+    step: int
+    t: float | None
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ class StreamUnavailableError(DewpointError):
     """Redis cannot be reached, does not answer in time, loads, or refuses: try again later."""
 
 
-class StreamFullError(DewpointError):
-    """Redis is at its memory limit and refuses what would enlarge it: shed, and try again later."""
+class StreamFullError(StreamUnavailableError):
+    """Redis is at its memory limit and refuses what would enlarge it: try again later."""
 
 
 class GroupMissingError(StreamUnavailableError):

@@ -39,8 +39,9 @@ class InputSettings(Section):
         "dewpoint/{site}/in/{device}",
         description="Topic filter. `{site}` is the site's name; the level `{device}` is the device's name.",
     )
-    kind: Literal["sample", "image", "array", "sensor"] = Field(
+    kind: str = Field(
         "sample",
+        min_length=1,
         description="`sample`: our envelope; `image`: JPEG, PNG or WebP bytes; `array`: raw little-endian bytes; "
         "`sensor`: JSON readings.",
     )

@@ -135,6 +135,16 @@ class EdgeSettings(Section):
         description="Last inputs kept in memory for `dewpoint explain`; whoever reaches the metrics address sees them.",
     )
     inputs_kept_bytes_max: int = Field(64 << 20, ge=1 << 16, description="Memory that those may take.")
+    label_sinks: list[str] = Field(
+        default_factory=lambda: ["mqtt"],
+        min_length=1,
+        description="Where labels go; a sample is finished when each has taken its final label. `mqtt`: the broker.",
+    )
+
+    def deadline_of(self, input_index: int) -> float | None:
+        """How long a hard sample of this input may wait for the cloud, seconds; None for ever."""
+        own_s = self.inputs[input_index].deadline_s
+        return self.deadline_s if own_s is None else own_s
 
 
 class CloudSettings(Section):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import Link, Span, SpanKind, Tracer, format_trace_id, set_span_in_context
@@ -14,7 +13,7 @@ from services.messages import TRACEPARENT, Escalation, Label, MessageError, trac
 from services.traces.exporter import Exporter
 from services.traces.harmless import harmless
 from services.traces.links import context_of, nanoseconds, sampled, traceparent_of
-from services.traces.off import EdgeSpans, EdgeTraces, Key, Traced
+from services.traces.off import EdgeSpans, EdgeTraces, Key, Steps, Traced
 
 if TYPE_CHECKING:
     from hybrid_model.runtime import EdgeResult
@@ -33,9 +32,9 @@ class RecordedEdge(EdgeTraces):
         self._labels = _Labels()
 
     @harmless(EdgeSpans())
-    def batch(self) -> EdgeSpans:
-        """A micro-batch was taken in hand."""
-        return _Batch(self._exporter, self._labels)
+    def batch(self, samples: Sequence[Traced], result: EdgeResult, steps: Steps) -> EdgeSpans:
+        """A micro-batch was decided."""
+        return _Batch(self._exporter, self._labels, samples, result, steps)
 
     @harmless(EdgeSpans())
     def finals(self, rows: Iterable[tuple[bytes, Label]]) -> EdgeSpans:
@@ -92,48 +91,42 @@ class _Batch(EdgeSpans):
     What is never committed leaves no span.
     """
 
-    def __init__(self, exporter: Exporter, labels: _Labels) -> None:
-        self._exporter, self._labels = exporter, labels
-        self._times = [time.time_ns()]
+    def __init__(
+        self, exporter: Exporter, labels: _Labels, samples: Sequence[Traced], result: EdgeResult, steps: Steps
+    ) -> None:
+        self._exporter, self._labels, self._steps = exporter, labels, steps
         self._spans: dict[Key, Span] = {}
-
-    @harmless()
-    def decoded(self, samples: Sequence[Traced]) -> None:
-        self._times.append(time.time_ns())
-        for one in samples:
-            told = traceparent(one.arrival.delivery.user_property(TRACEPARENT)) or one.traceparent
-            if told is not None and not sampled(told):
+        for row, sample in enumerate(samples):
+            parent = traceparent(sample.arrival.delivery.user_property(TRACEPARENT)) or sample.traceparent
+            if parent is not None and not sampled(parent):
                 continue
+            exit_index = int(result.exit_index[row])
             span = self._exporter.samples.start_span(
                 "edge sample",
-                context_of(told),
+                context_of(parent),
                 SpanKind.CONSUMER,
-                {"messaging.system": "mqtt", "dewpoint.device": one.key[0], "dewpoint.sample": one.key[1]},
-                start_time=nanoseconds(one.arrival.delivery.received_at),
+                {
+                    "messaging.system": "mqtt",
+                    "dewpoint.device": sample.key[0],
+                    "dewpoint.sample": sample.key[1],
+                    "dewpoint.exit": str(exit_index) if exit_index >= 0 else "escalated",
+                    "dewpoint.confidence": float(result.confidence[row]),
+                },
+                start_time=nanoseconds(sample.arrival.delivery.received_at),
             )
             if span.is_recording():
-                self._spans[one.key] = span
-
-    @harmless()
-    def inferred(self, samples: Sequence[Traced], result: EdgeResult) -> None:
-        self._times.append(time.time_ns())
-        for row, one in enumerate(samples):
-            span = self._spans.get(one.key)
-            if span is not None:
-                exit_index = int(result.exit_index[row])
-                span.set_attribute("dewpoint.exit", str(exit_index) if exit_index >= 0 else "escalated")
-                span.set_attribute("dewpoint.confidence", float(result.confidence[row]))
+                self._spans[sample.key] = span
 
     @harmless()
     def committed(self) -> None:
         if not self._spans:
             return
-        self._times.append(time.time_ns())
-        batch = self._batch_spans(self._exporter.batches)
+        ended_ns = {step: self._steps.begun_ns + round(1e9 * ended_s) for step, ended_s in self._steps.ended_s.items()}
+        batch = self._batch_spans(self._exporter.batches, ended_ns)
         link = Link(batch.get_span_context())
         for key, span in self._spans.items():
             span.add_link(link.context)
-            span.end(self._times[-1])
+            span.end(ended_ns["commit"])
             self._labels.put(key, traceparent_of(span))
 
     @harmless()
@@ -144,17 +137,18 @@ class _Batch(EdgeSpans):
     def trace_id(self, key: Key) -> str | None:
         return _trace_id(self._spans.get(key))
 
-    def _batch_spans(self, tracer: Tracer) -> Span:
+    def _batch_spans(self, tracer: Tracer, ended_ns: Mapping[str, int]) -> Span:
         batch = tracer.start_span(
             "edge batch",
             attributes={"dewpoint.samples_traced": len(self._spans)},
             links=[Link(span.get_span_context()) for span in self._spans.values()],
-            start_time=self._times[0],
+            start_time=self._steps.begun_ns,
         )
-        within = set_span_in_context(batch)
-        for step, begun, ended in zip(("decode", "infer", "commit"), self._times, self._times[1:], strict=False):
-            tracer.start_span(f"edge {step}", within, start_time=begun).end(ended)
-        batch.end(self._times[-1])
+        within, begun_ns = set_span_in_context(batch), self._steps.begun_ns
+        for step, step_ended_ns in ended_ns.items():
+            tracer.start_span(f"edge {step}", within, start_time=begun_ns).end(step_ended_ns)
+            begun_ns = step_ended_ns
+        batch.end(begun_ns)
         return batch
 
 

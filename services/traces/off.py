@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from services.messages import Escalation, Label
@@ -19,6 +19,7 @@ __all__ = [
     "Key",
     "PublishSpan",
     "PublisherTraces",
+    "Steps",
     "Traced",
 ]
 
@@ -42,6 +43,18 @@ class Traced(Protocol):
         """Its message: `delivery` with `received_at` and `user_property`."""
 
 
+class Steps(Protocol):
+    """When the steps of a batch ended; the edge worker's `StepTimes` is one."""
+
+    @property
+    def begun_ns(self) -> int:
+        """When the batch was begun, epoch nanoseconds."""
+
+    @property
+    def ended_s(self) -> Mapping[str, float]:
+        """By step, seconds from then to its end; steps are added as they end."""
+
+
 class Identified(Protocol):
     """A sample that a publisher knows by its id."""
 
@@ -52,12 +65,6 @@ class Identified(Protocol):
 
 class EdgeSpans:
     """Spans of one micro-batch, or of some final labels, at the edge."""
-
-    def decoded(self, samples: Sequence[Traced]) -> None:
-        """The messages were decoded; `samples` are new."""
-
-    def inferred(self, samples: Sequence[Traced], result: EdgeResult) -> None:
-        """The edge half has decided; `samples` as before."""
 
     def committed(self) -> None:
         """The journal holds all of it: these spans end, and labels may be published."""
@@ -80,8 +87,8 @@ _EDGE_SPANS: Final = EdgeSpans()
 class EdgeTraces:
     """Traces of an edge worker. Safe from any thread."""
 
-    def batch(self) -> EdgeSpans:
-        """A micro-batch was taken in hand."""
+    def batch(self, samples: Sequence[Traced], result: EdgeResult, steps: Steps) -> EdgeSpans:
+        """A micro-batch was decided: its new samples, the edge's answers, and when its steps ended."""
         return _EDGE_SPANS
 
     def finals(self, rows: Iterable[tuple[bytes, Label]]) -> EdgeSpans:

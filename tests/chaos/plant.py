@@ -29,12 +29,12 @@ from tests.chaos.poison import PAYLOAD_BYTES_MAX
 from tests.chaos.processes import Worker
 from tests.chaos.proxy import Proxy
 from tests.chaos.readings import HOP, LENGTH
+from tests.rejected import rejections
 
 SITE = "chaos"
 _START_TIMEOUT_S = 180.0
 _SERVER_TIMEOUT_S = 90.0
 _TICK_S = 0.05
-_ALL_REJECTIONS = 10**6
 # Thresholds under which about half of the samples are hard.
 _THRESHOLDS = {"digits": [0.004], "har": [0.08]}
 
@@ -200,8 +200,7 @@ class Plant:
         found: list[bytes] = []
         for worker in self.edges:
             assert worker.spool is not None
-            with Journal(worker.spool / "journal.sqlite") as journal:
-                found += [one.hash for one in journal.rejections.latest(limit=_ALL_REJECTIONS)]
+            found += [each.hash for each in rejections(worker.spool / "journal.sqlite")]
         return found
 
     def unpublished(self) -> int:

@@ -10,12 +10,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hybrid_model import bundle
-from services.edge.ingest.decoding import Decoder
+from services.edge.ingest.decoding import payload_kind
 from services.edge.window import WindowRule, WindowState, advance, restarted
 from services.messages import MessageError, window_id
 from services.settings import InputSettings, LimitSettings
@@ -108,9 +109,9 @@ def test_a_slow_link_passes_everything_later_and_in_order(link: Proxy) -> None:
 # Poisons
 
 
-def decoder(network: str, kind: str) -> Decoder:
-    takes = InputSettings(kind=kind)  # type: ignore[arg-type]
-    return Decoder(bundle.load(bundle.resolve(network)).manifest.input, takes, LimitSettings())
+def decoder(network: str, kind: str) -> Any:
+    takes = InputSettings(kind=kind)
+    return payload_kind(bundle.load(bundle.resolve(network)).manifest.input, takes, LimitSettings())
 
 
 @pytest.mark.parametrize("kind", [one for one in poison.IMAGE_KINDS if one not in ("oversized", "id_reused")])

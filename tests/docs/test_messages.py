@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from services.edge.ingest.decoding import decode_readings
+from services.edge.ingest.decoding.sensor import decode_readings
 from services.feature_stream import CloudFeatures, EdgeFeatures
 from services.messages import Control, Escalation, Label, Reply, Sample, Status
 from services.servers import RedisServer

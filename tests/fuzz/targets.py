@@ -22,7 +22,7 @@ from hybrid_model.bundle import BundleError, Manifest
 from hybrid_model.cut import CutError
 from hybrid_model.runtime import EdgeEngine
 from services import settings
-from services.edge.ingest.decoding import Decoder
+from services.edge.ingest.decoding import payload_kind
 from services.edge.window import WindowRule, WindowState, advance
 from services.feature_stream import dead
 from services.feature_stream.dead import LetterId
@@ -112,7 +112,7 @@ def topic_level(payload: bytes) -> None:
     assert device_of_level(level_of_device(device)) == device
 
 
-def _whole(decoder: Decoder, payload: bytes) -> None:
+def _whole(decoder: Any, payload: bytes) -> None:
     decoded = decoder.sample(payload, 1.0)
     assert decoded.array.shape == tuple(_manifest("digits").input.shape)
     assert decoded.array.dtype == np.uint8
@@ -409,9 +409,9 @@ def _manifest(name: str) -> Manifest:
 
 
 @cache
-def _decoder(name: str, kind: str, fit: str = "exact") -> Decoder:
-    takes = InputSettings(kind=kind, fit=fit)  # type: ignore[arg-type]
-    return Decoder(_manifest(name).input, takes, LimitSettings(image_pixels_max=1 << 20, reading_rows_max=256))
+def _decoder(name: str, kind: str, fit: str = "exact") -> Any:
+    takes = InputSettings(kind=kind, fit=fit)
+    return payload_kind(_manifest(name).input, takes, LimitSettings(image_pixels_max=1 << 20, reading_rows_max=256))
 
 
 @cache

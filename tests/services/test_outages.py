@@ -61,8 +61,8 @@ def test_all_workers_are_killed_and_no_entry_is_multiplied(
     wait_for(site.finals, "the workers work", HEAL_S)
     cloud.kill()
     publish(site, SAMPLES, SAMPLES)
-    wait_for(lambda: site.worker._journal.counts["waiting"] >= SAMPLES, "they wait")
-    key = site.worker._streams.current.streams[0].features
+    wait_for(lambda: site.edge.journal.counts["waiting"] >= SAMPLES, "they wait")
+    key = site.edge.escalations.streams.current.streams[0].features
     looked = raw.info("commandstats")["cmdstat_evalsha"]["calls"]
     wait_for(
         lambda: raw.info("commandstats")["cmdstat_evalsha"]["calls"] > looked + 20, "the rows are looked for", HEAL_S
@@ -126,7 +126,7 @@ def test_a_link_to_redis_that_swallows_everything_holds_nobody_up(
         proxy.deaf = True
         publish(site, SAMPLES, SAMPLES)
         wait_for(lambda: len({one.id for one in site.heard}) == 2 * SAMPLES, "the edge goes on", HEAL_S)
-        wait_for(lambda: not site.worker._uplink.reachable, "the loss is noticed", HEAL_S)
+        wait_for(lambda: not site.edge.escalations.reachable, "the loss is noticed", HEAL_S)
         proxy.deaf = False
         all_are_answered(site, wait_for, 2 * SAMPLES)
         proxy.deaf = True

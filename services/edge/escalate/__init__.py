@@ -1,1 +1,6 @@
-"""The way up to the cloud, and the way back of its replies."""
+"""The way up to the cloud workers, and the way back of their replies."""
+
+from services.edge.escalate.escalations import Escalations
+from services.edge.escalate.maker import EscalationMaker
+
+__all__ = ["EscalationMaker", "Escalations"]

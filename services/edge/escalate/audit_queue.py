@@ -1,4 +1,4 @@
-"""Audits on their way from the worker's thread to the uplink's: few, bounded, and always behind hard samples."""
+"""Audits on their way from the worker's thread to the sender's: few, bounded, and always behind hard samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from services.common.logs import Occasionally, get_logger
+from services.common.logs import SparseLog
 from services.feature_stream import EdgeFeatures, StreamFullError, StreamUnavailableError
 from services.messages import Escalation
 from services.metrics import EdgeMetrics
@@ -22,19 +22,19 @@ _PAUSE_S: Final = 10.0
 
 
 class AuditQueue:
-    """What waits to be sent. `offer` and `refuse` are the worker's thread's, the others the uplink's.
+    """What waits to be sent. `offer` and `refuse` are the worker's thread's, the others the sender's.
 
     Args:
         length_max: Entries in the audit stream above which nothing is added.
         metrics: Counts what is sent and dropped.
     """
 
-    def __init__(self, length_max: int, metrics: EdgeMetrics) -> None:
+    def __init__(self, *, length_max: int, metrics: EdgeMetrics) -> None:
         self._length_max, self._metrics = length_max, metrics
         self._waiting: deque[Escalation] = deque()
         self._refusal: str | None = None
         self._paused_until = 0.0
-        self._log, self._occasionally = get_logger("edge"), Occasionally()
+        self._log = SparseLog("edge")
         for reason in REASONS:  # a series that is there from the start, so that its first rise is seen
             metrics.audits_dropped.labels(reason=reason)
 
@@ -86,20 +86,18 @@ class AuditQueue:
         except StreamUnavailableError as error:
             self._paused_until = time.monotonic() + _PAUSE_S
             self._dropped("redis_away", len(batch))
-            self._tell(error)
+            self._warn(error)
             return False
         except Exception as error:  # no hard sample waits for an audit
             self._dropped("failed", len(batch))
-            self._tell(error)
+            self._warn(error)
             return False
         self._metrics.audits_sent.inc(sum(added))
         self._dropped("stream_full", len(batch) - sum(added))
         return bool(self._waiting)
 
-    def _tell(self, error: Exception) -> None:
-        held_back = self._occasionally.passes("audits_not_sent")
-        if held_back is not None:
-            self._log.warning("audits_not_sent", cause=f"{type(error).__name__}: {error}", held_back=held_back)
+    def _warn(self, error: Exception) -> None:
+        self._log.warning("audits_not_sent", cause=f"{type(error).__name__}: {error}")
 
     def _dropped(self, reason: str, count: int) -> None:
         if count > 0:

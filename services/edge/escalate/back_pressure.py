@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
 
 from services.feature_stream import QueueState
 from services.settings import EdgeSettings
 
 __all__ = ["QueueLimits", "QueueWatch"]
-
-_REFUSED_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,6 @@ class QueueWatch:
         self._limits = limits
         self._length = self._bytes = self._age_s = 0.0
         self._seen_at = 0.0
-        self._refused_until = 0.0
         self._entry_bytes = 0.0
 
     @property
@@ -45,17 +41,14 @@ class QueueWatch:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more may be added: a limit is reached, or Redis itself refused."""
+        """Whether nothing more may be added: a limit is reached."""
         return self.fill >= 1.0
 
     @property
     def fill(self) -> float:
-        """How near the nearest limit is: 0 (empty) to 1 (reached, or Redis itself refused) and more."""
-        now = time.monotonic()
-        if now < self._refused_until:
-            return 1.0
+        """How near the nearest limit is: 0 (empty) to 1 (reached) and more."""
         limits = self._limits
-        aged_s = self._age_s + now - self._seen_at if self._age_s else 0.0
+        aged_s = self._age_s + time.monotonic() - self._seen_at if self._age_s else 0.0
         age = 0.0 if limits.age_max_s is None else aged_s / limits.age_max_s
         return max(self._length / limits.length_max, self._bytes / limits.bytes_max, age)
 
@@ -74,7 +67,3 @@ class QueueWatch:
         self._entry_bytes = max(self._entry_bytes, message_bytes)
         self._length += 1
         self._bytes += self._entry_bytes
-
-    def refuse(self) -> None:
-        """Redis is at its memory limit: ask it again in a moment, not for every sample."""
-        self._refused_until = time.monotonic() + _REFUSED_S

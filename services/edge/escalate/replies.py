@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Sequence
 from typing import Final
 
-from services.common.logs import Occasionally, get_logger
+from services.common.backoff import BackOff
+from services.common.logs import SparseLog, get_logger
 from services.edge.errors import StorageError
 from services.edge.escalate.streams import Streams
-from services.edge.journal.disk import Storage
+from services.edge.journal import Disk, Journal
 from services.edge.journal.records import Key
-from services.edge.journal.samples import Journal
-from services.edge.publish.finals import Finals
+from services.edge.publish import Finals, Outbox
 from services.edge.publish.labels import correction
-from services.edge.publish.outbox import Outbox
-from services.feature_stream import EdgeFeatures, ReplyEntry, StreamFullError, StreamUnavailableError
+from services.feature_stream import EdgeFeatures, ReplyEntry, StreamUnavailableError
 from services.messages import Label, MessageError, Reply
 from services.metrics import EdgeMetrics
 
@@ -24,6 +22,7 @@ __all__ = ["ReplyReader"]
 
 _COUNT: Final = 256
 _BLOCK_MS: Final = 250
+_PAUSE_MIN_S: Final = 0.2
 _PAUSE_MAX_S: Final = 5.0
 
 
@@ -35,26 +34,27 @@ class ReplyReader:
         journal: Where rows wait for them.
         finals: Finalises rows.
         outbox: Publishes corrections.
-        storage: Told of a disk that fails.
+        disk: Hears when the journal cannot be written.
         metrics: Counts outcomes.
         corrections: Publish an answer that comes after the final.
     """
 
     def __init__(
         self,
+        *,
         streams: Streams,
         journal: Journal,
         finals: Finals,
         outbox: Outbox,
-        storage: Storage,
+        disk: Disk,
         metrics: EdgeMetrics,
-        *,
         corrections: bool,
     ) -> None:
         self._streams, self._journal, self._finals, self._outbox = streams, journal, finals, outbox
-        self._storage, self._outcomes = storage, metrics.replies_received
+        self._disk, self._outcomes = disk, metrics.replies_received
         self._corrections = corrections
-        self._log, self._occasionally = get_logger("edge"), Occasionally()
+        self._log, self._sparse_log = get_logger("edge"), SparseLog("edge")
+        self._back_off = BackOff(first_s=_PAUSE_MIN_S, most_s=_PAUSE_MAX_S)
         self._interruptions = 0
         self._commits = 0
         self._reading = threading.Lock()
@@ -83,27 +83,21 @@ class ReplyReader:
                 pass
 
     def _run(self) -> None:
-        failures = 0
         while not self._stopping.is_set():
             try:
                 for features in self._streams.older:
                     self._read(features)
                 self._wait_and_read(self._streams.current)
-                self._storage.worked("replies")
-                failures = 0
+                self._disk.worked("replies")
+                self._back_off.reset()
             except StorageError as error:  # the replies stay in Redis until they can be committed
-                self._storage.failed("replies", error)
-                failures += 1
-                self._pause(failures)
+                self._disk.failed("replies", error)
+                self._stopping.wait(self._back_off.next_s())
             except Exception as error:
-                if not isinstance(error, StreamUnavailableError | StreamFullError):  # of those the uplink tells
+                if not isinstance(error, StreamUnavailableError):  # that one the sender reports
                     self._log.exception("replies_failed")
-                failures += 1
                 self._interruptions += 1
-                self._pause(failures)
-
-    def _pause(self, failures: int) -> None:
-        self._stopping.wait(min(_PAUSE_MAX_S, 0.1 * 2.0 ** min(failures, 8)) * random.uniform(0.5, 1.0))
+                self._stopping.wait(self._back_off.next_s())
 
     def _wait_and_read(self, features: EdgeFeatures) -> None:
         # The lock is not held while waiting: whoever reads to the end must not wait for a reply that never comes.
@@ -132,13 +126,10 @@ class ReplyReader:
         for entry in entries:
             if isinstance(entry.reply, MessageError):
                 self._outcomes.labels(outcome="malformed").inc()
-                held = self._occasionally.passes("malformed")
-                if held is not None:
-                    self._log.warning(
-                        "reply_malformed", reason=entry.reply.reason, detail=entry.reply.detail, held_back=held
-                    )
-            else:
-                replies.setdefault((entry.reply.device, entry.reply.id), entry.reply)
+                reason, detail = entry.reply.reason, entry.reply.detail
+                self._sparse_log.warning("reply_malformed", reason=reason, detail=detail)
+            elif replies.setdefault((entry.reply.device, entry.reply.id), entry.reply) is not entry.reply:
+                self._outcomes.labels(outcome="late").inc()  # the one before it in this very read is the answer
         rows = self._journal.waiting_rows(replies)
         failed = sum(1 for key in rows if replies[key].error is not None)
         finalised = self._finals.answer([(row, replies[key]) for key, row in rows.items()])

@@ -10,15 +10,15 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from services.common.logs import Occasionally, get_logger
+from services.common.logs import SparseLog
 from services.edge.escalate.replies import ReplyReader
 from services.edge.escalate.streams import StreamKey, Streams
+from services.edge.journal import Journal
 from services.edge.journal.records import Key, WaitingRow
-from services.edge.journal.samples import Journal
-from services.edge.publish.finals import Finals
+from services.edge.publish import Finals
 from services.feature_stream import EntryState
 
-__all__ = ["Replay"]
+__all__ = ["Resend"]
 
 _ROWS: Final = 512
 _SLOWED: Final = 0.1
@@ -27,7 +27,7 @@ _SAVED_S: Final = 1.0
 _PAUSE_S: Final = 0.05
 
 
-class Replay:
+class Resend:
     """Passes over the waiting rows, a portion at a time, so that fresh samples go between. For one thread.
 
     Args:
@@ -40,14 +40,19 @@ class Replay:
     """
 
     def __init__(
-        self, streams: Streams, journal: Journal, replies: ReplyReader, finals: Finals, *, per_s: float
+        self, *, streams: Streams, journal: Journal, replies: ReplyReader, finals: Finals, per_s: float
     ) -> None:
         self._streams, self._journal, self._replies, self._finals = streams, journal, replies, finals
         self._per_s = per_s
-        self._log, self._occasionally = get_logger("edge"), Occasionally()
+        self._log = SparseLog("edge")
         self._after: int | None = None
         self._gone: deque[WaitingRow] = deque()
         self._allowed, self._allowed_at = 0.0, time.monotonic()
+
+    @property
+    def interruptions(self) -> int:
+        """How often reading replies failed: Redis went away, and may have lost what it held."""
+        return self._replies.interruptions
 
     @property
     def pause_s(self) -> float | None:
@@ -104,10 +109,7 @@ class Replay:
 
     def _give_up(self, rows: Sequence[WaitingRow]) -> None:
         given_up = self._finals.settle(rows, "failed")
-        held_back = self._occasionally.passes("escalations_unreadable") if given_up else None
-        if held_back is not None:
+        if given_up:
             device, sample = rows[0].key
             remedy = "are edge and cloud workers of one version? `dewpoint dead list` shows what came"
-            self._log.warning(
-                "escalations_unreadable", device=device, id=sample, rows=given_up, held_back=held_back, remedy=remedy
-            )
+            self._log.warning("escalations_unreadable", device=device, id=sample, rows=given_up, remedy=remedy)

@@ -1,13 +1,13 @@
 """The way up: sends hard samples into the feature stream, and again those that are found gone.
 
-Its queue in memory is a short cut; what counts is the journal. An outage loses nothing: rows wait, and once Redis is
-back each is looked up, and sent again only if its entry is gone and no reply has come meanwhile. Fresh samples go
-first, and what is sent again is paced. What no cloud worker could read is not sent again.
+Its queue in memory is a short cut; what counts is the journal. An outage loses nothing, and a Redis that refuses writes
+is one: rows wait, and once Redis is back each is looked up, and sent again only if its entry is gone and no reply has
+come meanwhile. Fresh samples go first, and what is sent again is paced. What no cloud worker could read is not sent
+again.
 """
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -15,22 +15,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from services.common.logs import Occasionally, get_logger
+from services.common.backoff import BackOff
+from services.common.logs import SparseLog, get_logger
 from services.edge.errors import StorageError
 from services.edge.escalate.audit_queue import AuditQueue
 from services.edge.escalate.back_pressure import QueueLimits, QueueWatch
-from services.edge.escalate.replies import ReplyReader
-from services.edge.escalate.resend import Replay
+from services.edge.escalate.resend import Resend
 from services.edge.escalate.streams import Streams
+from services.edge.journal import Journal
 from services.edge.journal.records import Key, WaitingRow
-from services.edge.journal.samples import Journal
-from services.edge.publish.finals import Finals
+from services.edge.publish import Finals
 from services.feature_stream import EdgeFeatures, StreamFullError, StreamUnavailableError
 from services.messages import Escalation
 from services.metrics import DeviceNames, EdgeMetrics
 from services.traces import EdgeTraces
 
-__all__ = ["Uplink"]
+__all__ = ["Sender"]
 
 _SEND_MAX: Final = 256
 _QUEUE_MAX: Final = 8192
@@ -40,58 +40,56 @@ _REGISTER_S: Final = 10.0
 _LOOK_S: Final = 2.0
 _RESEND_S: Final = 10.0
 _TICK_S: Final = 0.25
+_PAUSE_MIN_S: Final = 0.2
 _PAUSE_MAX_S: Final = 5.0
 
 
-class Uplink:
+class Sender:
     """A thread that alone escalates.
 
     Args:
         streams: Where to.
         journal: The rows that wait.
-        replies: Reads replies to the end before anything is sent again.
+        resend: Finds the rows that are to be sent again.
         finals: Settles what the stream has no room for.
+        audits: What is sent when no hard sample waits.
         metrics: Counts what is sent, and shows the queue.
         devices: Names of devices in metrics.
-        audits: What is sent when no hard sample waits.
         traces: Records when what was sent.
         limits: What the stream may reach; beyond, fresh samples are shed, and none is sent again.
-        resend_per_s: Samples that are sent again in a second.
     """
 
     def __init__(
         self,
+        *,
         streams: Streams,
         journal: Journal,
-        replies: ReplyReader,
+        resend: Resend,
         finals: Finals,
+        audits: AuditQueue,
         metrics: EdgeMetrics,
         devices: DeviceNames,
-        audits: AuditQueue,
         traces: EdgeTraces,
-        *,
         limits: QueueLimits,
-        resend_per_s: float,
     ) -> None:
-        self._streams, self._journal, self._replies, self._finals = streams, journal, replies, finals
-        self._metrics, self._devices, self._audits, self._traces = metrics, devices, audits, traces
+        self._streams, self._journal, self._resend, self._finals = streams, journal, resend, finals
+        self._audits, self._metrics, self._devices, self._traces = audits, metrics, devices, traces
         self._queue = QueueWatch(limits)
-        self._replay = Replay(streams, journal, replies, finals, per_s=resend_per_s)
-        self._log, self._occasionally = get_logger("edge"), Occasionally()
+        self._log, self._sparse_log = get_logger("edge"), SparseLog("edge")
         self._fresh: deque[Escalation] = deque()
         self._expected: set[Key] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._reachable = True
-        self._failures = 0
+        self._back_off = BackOff(first_s=_PAUSE_MIN_S, most_s=_PAUSE_MAX_S)
         self._interruptions = 0
         self._due = {"register": 0.0, "look": 0.0, "resend": 0.0}
-        self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     @property
     def reachable(self) -> bool:
-        """Whether Redis answered the last call."""
+        """Whether Redis took the last call."""
         return self._reachable
 
     @property
@@ -132,6 +130,11 @@ class Uplink:
         with self._lock:
             self._expected.difference_update(keys)
 
+    def look_again(self) -> None:
+        """Look up every waiting row now, instead of at the next turn."""
+        self._due["resend"] = 0.0
+        self._wake.set()
+
     def _leave_to_the_journal(self, room: int) -> None:
         """Keep the newest in hand; the others wait as rows, and are found there."""
         while len(self._fresh) > room:
@@ -141,7 +144,7 @@ class Uplink:
 
     def _run(self) -> None:
         while not self._stopping:
-            pause_s = None if self._queue.is_full else self._replay.pause_s
+            pause_s = None if self._queue.is_full else self._resend.pause_s
             self._wake.wait(_TICK_S if pause_s is None else pause_s)
             self._wake.clear()
             try:
@@ -149,14 +152,14 @@ class Uplink:
                 self._reached()
             except StreamUnavailableError as error:
                 self._lost(error)
-            except StorageError:  # the worker tells of it; what was to be shed or sent again waits in the journal
+            except StorageError:  # the worker reports it; what was to be shed or sent again waits in the journal
                 time.sleep(_TICK_S)
             except Exception:
-                self._log.exception("uplink_failed")
+                self._log.exception("sender_failed")
                 self._lost(StreamUnavailableError("see the log"))
 
     def _turn(self) -> None:
-        interruptions = self._replies.interruptions
+        interruptions = self._resend.interruptions
         if interruptions != self._interruptions:
             self._interruptions = interruptions
             self._due.update(register=0.0, resend=0.0)
@@ -170,10 +173,10 @@ class Uplink:
             self._send_fresh()
         if self._stopping:
             return
-        if self._replay.pause_s is None and self._is_due("resend", _RESEND_S):
-            self._replay.begin()
+        if self._resend.pause_s is None and self._is_due("resend", _RESEND_S):
+            self._resend.begin()
         if not self._queue.is_full:
-            self._send_again(self._replay.portion(passed_over=self._is_fresh, queued=self._queue.length))
+            self._send_again(self._resend.portion(passed_over=self._is_fresh, queued=self._queue.length))
         if self._fresh or self._audits.send(self._streams.current, crowded=self._queue.is_full):
             self._wake.set()
 
@@ -197,26 +200,20 @@ class Uplink:
     def _send_fresh(self) -> None:
         with self._lock:
             taken = [self._fresh.popleft() for _ in range(min(_SEND_MAX, len(self._fresh)))]
-            escalations = [one for one in taken if (one.device, one.id) in self._expected]
-        keys = [(one.device, one.id) for one in escalations]
+            escalations = [each for each in taken if (each.device, each.id) in self._expected]
+        keys = [(each.device, each.id) for each in escalations]
         try:
-            if self._queue.is_full or not self._send(self._streams.current, escalations, again=False):
+            if self._queue.is_full:
                 self._shed(keys)
+            else:
+                self._send(self._streams.current, escalations, again=False)
         finally:
             with self._lock:
                 self._expected.difference_update(keys)
 
-    def _send(self, features: EdgeFeatures, escalations: Sequence[Escalation], *, again: bool) -> bool:
-        """False where Redis is full."""
+    def _send(self, features: EdgeFeatures, escalations: Sequence[Escalation], *, again: bool) -> None:
         since = time.time()
-        try:
-            added = features.escalate(escalations)
-        except StreamFullError as full:
-            self._queue.refuse()
-            held_back = self._occasionally.passes("redis_full")
-            if held_back is not None:
-                self._log.warning("redis_full", cause=str(full), held_back=held_back)
-            return False
+        added = features.escalate(escalations)
         self._traces.escalated(escalations, since)
         for escalation, was_added in zip(escalations, added, strict=True):
             if was_added:
@@ -226,10 +223,9 @@ class Uplink:
                 self._metrics.escalations.labels(device=device, again="yes" if again else "no").inc()
                 self._metrics.feature_bytes.labels(device=device).inc(size)
                 self._metrics.feature_bytes_size.observe(size)
-        return True
 
     def _shed(self, keys: Sequence[Key]) -> None:
-        """Make the edge's label final, but where an entry stands: a refusal may have come in the middle."""
+        """Make the edge's label final, but where an entry stands: an earlier try may have added it unseen."""
         standing = self._streams.current.entries_exist(keys)
         lost = [key for key, stands in zip(keys, standing, strict=True) if not stands]
         self._finals.settle(list(self._journal.waiting_rows(lost).values()), "shed")
@@ -241,20 +237,18 @@ class Uplink:
                 if (row.network, row.partitions) == key:
                     last = Escalation.decode(row.escalation)
                     attempts.append(replace(last, attempt=last.attempt + 1))
-            still = self._journal.escalate_again([((one.device, one.id), one.encode()) for one in attempts])
-            due = [one for one, waits in zip(attempts, still, strict=True) if waits]
+            still = self._journal.escalate_again([((each.device, each.id), each.encode()) for each in attempts])
+            due = [attempt for attempt, waits in zip(attempts, still, strict=True) if waits]
             if due:
-                held_back = self._occasionally.passes("escalating_again")
-                if held_back is not None:
-                    self._log.info("escalating_again", rows=len(due), network=key[0], held_back=held_back)
+                self._sparse_log.info("escalating_again", rows=len(due), network=key[0])
                 self._send(self._streams.by_key[key], due, again=True)
 
     def _reached(self) -> None:
         self._metrics.redis_reachable.set(1)
-        self._failures = 0
+        self._back_off.reset()
         if not self._reachable:
             self._reachable = True
-            self._replay.begin()  # what was being sent when Redis went away may be gone
+            self._resend.begin()  # what was being sent when Redis went away may be gone
             self._wake.set()
             self._log.info("redis_reachable_again")
 
@@ -262,14 +256,13 @@ class Uplink:
         self._metrics.redis_reachable.set(0)
         if self._reachable:
             self._reachable = False
-            self._log.warning("redis_unreachable", cause=str(error))
+            event = "redis_refuses_writes" if isinstance(error, StreamFullError) else "redis_unreachable"
+            self._log.warning(event, cause=str(error))
         self._audits.drop("redis_away")
         with self._lock:
             self._leave_to_the_journal(_QUEUE_AWAY_MAX)
             self._due = dict.fromkeys(self._due, 0.0)
-        self._failures += 1
-        pause_s = min(_PAUSE_MAX_S, 0.1 * 2.0 ** min(self._failures, 8)) * random.uniform(0.5, 1.0)
-        deadline = time.monotonic() + pause_s
+        deadline = time.monotonic() + self._back_off.next_s()
         while not self._stopping and time.monotonic() < deadline:
             self._wake.wait(max(0.0, min(_TICK_S, deadline - time.monotonic())))
             self._wake.clear()

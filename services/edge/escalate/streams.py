@@ -18,20 +18,20 @@ class Streams:
 
     def __init__(
         self,
-        settings: RedisSettings,
-        network: str,
-        awaited: Iterable[StreamKey],
         *,
+        settings: RedisSettings,
+        network_id: str,
+        awaited: Iterable[StreamKey],
         site: str,
         worker: str,
         keys: FeatureKeys | None = None,
     ) -> None:
-        self.current_key: StreamKey = (network, settings.partitions)
+        self.current_key: StreamKey = (network_id, settings.partitions)
         self.by_key = {
-            (b, partitions): EdgeFeatures(
-                settings, network_id=b, partitions=partitions, site=site, worker=worker, keys=keys
+            (network, partitions): EdgeFeatures(
+                settings, network_id=network, partitions=partitions, site=site, worker=worker, keys=keys
             )
-            for b, partitions in {self.current_key, *awaited}
+            for network, partitions in {self.current_key, *awaited}
         }
         self.current = self.by_key[self.current_key]
         self.older = [features for key, features in self.by_key.items() if key != self.current_key]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult, Engine
-from services.common.logs import Occasionally, get_logger
+from services.common.logs import SparseLog, get_logger
 from services.control import Controller, ExitPath, Latencies, SetPointError, Tally, check, mixed
 from services.control.controller import PERIOD_S
 from services.control.overload import Overload
@@ -38,7 +38,7 @@ _SESSION_LOST_S: Final = 3.0
 class ExitControl:
     """Runs the edge engine at the thresholds in force, and moves those once a second so that a budget is kept.
 
-    `infer`, `answered` and `tick` are for the worker's thread, the rest is for any.
+    `infer`, `decided_on_edge` and `tick` are for the worker's thread, the rest is for any.
 
     Args:
         settings: What holds as long as no set-point came.
@@ -54,11 +54,11 @@ class ExitControl:
 
     def __init__(
         self,
+        *,
         settings: EdgeSettings,
         manifest: Manifest,
         engine: Engine,
         metrics: EdgeMetrics,
-        *,
         clock: Callable[[], float] = time.monotonic,
         random: np.random.Generator | None = None,
     ) -> None:
@@ -72,11 +72,11 @@ class ExitControl:
         self._gauges = ControlGauges(metrics)
         self._set_points = {one: metrics.control_set_points.labels(outcome=one) for one in ("accepted", "refused")}
         self._latencies, self._overload = Latencies(clock=clock), Overload()
-        self._log, self._occasionally = get_logger("edge"), Occasionally()
+        self._log, self._sparse_log = get_logger("edge"), SparseLog("edge")
         self._lock = threading.Lock()
         self._controller: Controller | None = None
         self._wanted = self._from_settings = wanted(self._settings)
-        self._source, self._refused, self._heard, self._answered = "settings", "", 0, 0
+        self._source, self._refused, self._heard, self._cloud_answers = "settings", "", 0, 0
         self._expires_at: float | None = None
         self._heard_here = False
         self._counted = Tally()
@@ -89,7 +89,7 @@ class ExitControl:
         self._stepped_at = self._ticked_at = clock()
         self._show()
 
-    # What the router asks for
+    # What the pipeline asks for
 
     @property
     def in_force(self) -> Sequence[tuple[float, ...]]:
@@ -112,16 +112,17 @@ class ExitControl:
         self._count(result)
         return result
 
-    def answered(self, latencies_s: Iterable[float]) -> None:
-        """These final labels were given by the edge, so long after their samples came."""
+    def decided_on_edge(self, latencies_s: Iterable[float]) -> None:
+        """The edge gave final labels, so many seconds (monotonic) after their samples came."""
         self._latencies.add(latencies_s)
 
-    def finalised(self, latency_s: float, *, by_cloud: bool) -> None:
-        """A hard sample has its final label."""
-        self._latencies.add((latency_s,))
+    def finalised(self, latency_s: float | None, *, by_cloud: bool) -> None:
+        """A hard sample has its final label, so many seconds (monotonic) after it came; None where nobody knows."""
+        if latency_s is not None:
+            self._latencies.add((latency_s,))
         if by_cloud:
             with self._lock:
-                self._answered += 1
+                self._cloud_answers += 1
 
     # What an operator asks for
 
@@ -136,9 +137,7 @@ class ExitControl:
             except (MessageError, SetPointError) as refused:
                 self._refused = f"{SET_POINT_REFUSED}: {refused}"[:_ERROR_CHARS_MAX]
                 self._set_points["refused"].inc()
-                held_back = self._occasionally.passes("set_point_refused")
-                if held_back is not None:
-                    self._log.warning("set_point_refused", reason=str(refused)[:_ERROR_CHARS_MAX], held_back=held_back)
+                self._sparse_log.warning("set_point_refused", reason=str(refused)[:_ERROR_CHARS_MAX])
                 return
             self._refused = ""
             self._set_points["accepted"].inc()
@@ -159,7 +158,7 @@ class ExitControl:
         with self._lock:
             self._heard_here = False
 
-    # What the worker's chores ask for
+    # What housekeeping asks for
 
     def tick(self, *, waiting: int, fill: float) -> None:
         """Time has passed: once a second, look at what was counted, and move.
@@ -181,8 +180,8 @@ class ExitControl:
                 return
             self._stepped_at = now
             factor = self._overload.factor(fill, seconds)
-            step, self._counted = replace(self._counted, seconds=seconds, answered=self._answered), Tally()
-            self._answered = 0
+            step, self._counted = replace(self._counted, seconds=seconds, answered=self._cloud_answers), Tally()
+            self._cloud_answers = 0
             p99_s = self._latencies.quantile_s(0.99)
             if self._controller is not None:
                 p99_ms = None if p99_s is None else 1000.0 * p99_s
@@ -254,9 +253,7 @@ class ExitControl:
         self._controller = Controller(path, set_point, self._costs, low=low, high=high, base=base, position=here)
 
     def _failed(self, error: Exception) -> None:
-        held_back = self._occasionally.passes("control_failed")
-        if held_back is not None:
-            self._log.warning("control_failed", error=f"{type(error).__name__}: {error}", held_back=held_back)
+        self._sparse_log.warning("control_failed", error=f"{type(error).__name__}: {error}")
 
     def _is_calibrated(self) -> bool:
         controller, path = self._controller, self._path

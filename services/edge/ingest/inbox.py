@@ -1,17 +1,19 @@
 """The bounded inbox between the MQTT thread and the worker.
 
 Inputs that hold share one lane: when it is full, the socket is not read, and the broker keeps what comes. An input
-that drops its oldest has a lane of its own.
+that drops its oldest has a lane of its own. Where there are such inputs, their lanes share one half of the bytes, and
+those that hold the other.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.edge.ingest.topics import InputTopics
 from services.edge.journal.in_hand import HASH_BYTES
@@ -20,30 +22,38 @@ from services.metrics import EdgeMetrics
 from services.mqtt import Delivery
 from services.settings import EdgeSettings, LimitSettings
 
-__all__ = ["Arrival", "Intake"]
+__all__ = ["Arrival", "Inbox"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """A message that came in: of which input and device, or why nothing can be done with it."""
+    """A message that came in: of which input and device, or why nothing can be done with it.
+
+    `hash` is of topic and payload: what a message is known by that never became a sample. `payload_bytes` is its size;
+    the payload of a message that is refused for its size is gone.
+    """
 
     delivery: Delivery
     input_index: int
     device: str
+    hash: bytes
+    payload_bytes: int
     refusal: MessageError | None = None
     arrived_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, delivery: Delivery, input_index: int, device: str, refusal: MessageError | None = None) -> Arrival:
+        """The arrival of a delivery."""
+        topic = delivery.topic.encode(errors="replace")
+        digest = hashlib.blake2b(topic + b"\0" + delivery.payload, digest_size=HASH_BYTES).digest()
+        return cls(delivery, input_index, device, digest, len(delivery.payload), refusal)
 
     def age_s(self) -> float:
         """Seconds since it arrived, whatever the clock says."""
         return time.monotonic() - self.arrived_s
 
-    def message_hash(self) -> bytes:
-        """Of topic and payload: what a message is known by that never became a sample."""
-        topic = self.delivery.topic.encode(errors="replace")
-        return hashlib.blake2b(topic + b"\0" + self.delivery.payload, digest_size=HASH_BYTES).digest()
 
-
-class Intake:
+class Inbox:
     """Takes deliveries from the MQTT thread, gives them to the worker in batches.
 
     Args:
@@ -56,6 +66,7 @@ class Intake:
 
     def __init__(
         self,
+        *,
         settings: EdgeSettings,
         limits: LimitSettings,
         topics: InputTopics,
@@ -64,19 +75,20 @@ class Intake:
     ) -> None:
         self._settings, self._limits, self._topics = settings, limits, topics
         self._acknowledge = acknowledge
-        self._metrics = metrics
-        self._received = [metrics.messages_received.labels(input=one.topic) for one in settings.inputs]
-        self._received_bytes = [metrics.payload_bytes.labels(input=one.topic) for one in settings.inputs]
-        for one in settings.inputs:
-            deadline_s = settings.deadline_s if one.deadline_s is None else one.deadline_s
+        inputs = settings.inputs
+        self._received = [metrics.messages_received.labels(input=each.topic) for each in inputs]
+        self._received_bytes = [metrics.payload_bytes.labels(input=each.topic) for each in inputs]
+        for index, each in enumerate(inputs):
+            deadline_s = settings.deadline_of(index)
             if deadline_s is not None:
-                metrics.deadline_s.labels(input=one.topic).set(deadline_s)
+                metrics.deadline_s.labels(input=each.topic).set(deadline_s)
         self._dropped = metrics.drops.labels(reason="overload")
-        self._held: deque[Arrival] = deque()
-        self._held_bytes = 0
-        self._lanes: dict[int, deque[Arrival]] = {
-            index: deque() for index, one in enumerate(settings.inputs) if one.overload == "drop_oldest"
+        self._held = _Lane()
+        self._lanes = {
+            index: _Lane(each.queue_max) for index, each in enumerate(inputs) if each.overload == "drop_oldest"
         }
+        self._lane_bytes_max = settings.inbox_bytes_max // 2 if self._lanes else 0
+        self._held_bytes_max = settings.inbox_bytes_max - self._lane_bytes_max
         self._filled = threading.Condition()
         self._wanted: int | None = None
         self._nudged = False
@@ -86,19 +98,21 @@ class Intake:
         try:
             index, device = self._topics.find(delivery.topic)
         except MessageError as unknown:
-            self._put(Arrival(delivery, 0, "", unknown), self._held)
+            self._put(self._bounded(Arrival.of(delivery, 0, "", unknown)), self._held)
             return
+        arrival = Arrival.of(delivery, index, device)
         self._received[index].inc()
-        refusal = None
-        size = len(delivery.payload)
-        self._received_bytes[index].inc(size)
-        if size > self._limits.payload_bytes_max:
-            refusal = MessageError("oversized", f"{size} bytes, {self._limits.payload_bytes_max} are allowed")
-        self._put(Arrival(delivery, index, device, refusal), self._lanes.get(index, self._held))
+        self._received_bytes[index].inc(arrival.payload_bytes)
+        self._put(self._bounded(arrival), self._lanes.get(index, self._held))
 
     def has_room(self) -> bool:
         """Whether the broker may send more."""
-        return len(self._held) < self._settings.inbox_max and self._held_bytes < self._settings.inbox_bytes_max
+        return len(self._held) < self._settings.inbox_max and self._held.bytes < self._held_bytes_max
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the payloads in it."""
+        return self._held.bytes + self._lane_bytes()
 
     def __len__(self) -> int:
         return len(self._held) + sum(len(lane) for lane in self._lanes.values())
@@ -128,23 +142,59 @@ class Intake:
         taken: list[Arrival] = []
         while len(taken) < count_max and len(self):
             for lane in (self._held, *self._lanes.values()):
-                if lane and len(taken) < count_max:
-                    arrival = lane.popleft()
-                    if lane is self._held:
-                        self._held_bytes -= len(arrival.delivery.payload)
-                    taken.append(arrival)
+                if len(lane) and len(taken) < count_max:
+                    taken.append(lane.pop())
         return taken
 
-    def _put(self, arrival: Arrival, lane: deque[Arrival]) -> None:
-        dropped: Arrival | None = None
+    def _bounded(self, arrival: Arrival) -> Arrival:
+        """Without its payload if that is too large: what is refused anyhow shall not fill the memory meanwhile."""
+        size, allowed = arrival.payload_bytes, self._limits.payload_bytes_max
+        if size <= allowed:
+            return arrival
+        refusal = arrival.refusal or MessageError("oversized", f"{size} bytes, {allowed} are allowed")
+        arrival.delivery.payload = b""
+        return replace(arrival, refusal=refusal)
+
+    def _put(self, arrival: Arrival, lane: _Lane) -> None:
         with self._filled:
-            if lane is self._held:
-                self._held_bytes += len(arrival.delivery.payload)
-            elif len(lane) >= self._settings.inputs[arrival.input_index].queue_max:
-                dropped = lane.popleft()
             lane.append(arrival)
+            dropped = [] if lane is self._held else self._overflow(lane)
             if self._wanted is not None and len(self) >= self._wanted:
                 self._filled.notify()
-        if dropped is not None:
-            self._dropped.inc()
-            self._acknowledge([dropped.delivery])
+        if dropped:
+            self._dropped.inc(len(dropped))
+            self._acknowledge([each.delivery for each in dropped])
+
+    def _overflow(self, lane: _Lane) -> list[Arrival]:
+        """Take out what is too much now that a lane grew: the oldest of it, or of the lane with the most bytes."""
+        dropped = [lane.pop()] if len(lane) > lane.length_max else []
+        while self._lane_bytes() > self._lane_bytes_max:
+            largest = max(self._lanes.values(), key=lambda each: each.bytes)
+            if len(largest) == 1:
+                break
+            dropped.append(largest.pop())
+        return dropped
+
+    def _lane_bytes(self) -> int:
+        return sum(lane.bytes for lane in self._lanes.values())
+
+
+class _Lane:
+    """Arrivals in their order, and the bytes of their payloads."""
+
+    def __init__(self, length_max: int = sys.maxsize) -> None:
+        self.length_max = length_max
+        self.bytes = 0
+        self._arrivals: deque[Arrival] = deque()
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def append(self, arrival: Arrival) -> None:
+        self._arrivals.append(arrival)
+        self.bytes += len(arrival.delivery.payload)
+
+    def pop(self) -> Arrival:
+        arrival = self._arrivals.popleft()
+        self.bytes -= len(arrival.delivery.payload)
+        return arrival

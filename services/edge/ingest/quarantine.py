@@ -14,29 +14,28 @@ from services.common.logs import get_logger
 from services.edge.errors import StorageError
 from services.edge.ingest.inbox import Arrival
 from services.edge.journal.in_hand import InHand
-from services.edge.journal.rejections import Attempted
+from services.edge.journal.rejections import Attempts
 from services.messages import MessageError
 from services.metrics import EdgeMetrics
 
-__all__ = ["Attempts", "Run"]
+__all__ = ["Quarantine", "Run"]
 
 _REASON: Final = "poison"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """Arrivals that are handled together, and their hashes. `suspect`: one that runs alone, and may end the process."""
+    """Arrivals that are handled together. `suspect`: one that runs alone, and may end the process."""
 
     arrivals: Sequence[Arrival]
-    hashes: Sequence[bytes]
     suspect: bool = False
 
 
-class Attempts:
+class Quarantine:
     """Divides arrivals into runs, and keeps account of what is in hand. For the worker's thread only.
 
     Args:
-        attempted: The journal's counts.
+        attempts: The journal's counts.
         in_hand: The note that outlives the process. What it holds now was in hand at an unclean stop.
         metrics: Counts lone runs.
         max_deliveries: Lone attempts that a message has.
@@ -45,56 +44,55 @@ class Attempts:
         StorageError: where the journal cannot be written.
     """
 
-    def __init__(self, attempted: Attempted, in_hand: InHand, metrics: EdgeMetrics, *, max_deliveries: int) -> None:
-        self._attempted, self._in_hand, self._max_deliveries = attempted, in_hand, max_deliveries
+    def __init__(self, *, attempts: Attempts, in_hand: InHand, metrics: EdgeMetrics, max_deliveries: int) -> None:
+        self._attempts, self._in_hand, self._max_deliveries = attempts, in_hand, max_deliveries
         self._lone_runs = metrics.lone_runs
         self._log: Any = get_logger("edge")
         if in_hand.left:
-            attempted.note(in_hand.left)
+            attempts.note(in_hand.left)
             self._log.warning("stopped_uncleanly", messages_in_hand=len(in_hand.left))
-        self._suspects = attempted.counts()
+        self._suspects = attempts.counts()
         in_hand.clear()
 
     def runs(self, arrivals: Sequence[Arrival]) -> Iterator[Run]:
         """The arrivals in their order: suspects alone, those between them together."""
-        hashes = [arrival.message_hash() for arrival in arrivals]
         start = 0
         if self._suspects:
-            for at, message_hash in enumerate(hashes):
-                if message_hash in self._suspects:
+            for at, arrival in enumerate(arrivals):
+                if arrival.hash in self._suspects:
                     if start < at:
-                        yield Run(arrivals[start:at], hashes[start:at])
-                    yield self._lone(arrivals[at], message_hash)
+                        yield Run(arrivals[start:at])
+                    yield self._lone(arrival)
                     start = at + 1
         if start < len(arrivals):
-            yield Run(arrivals[start:], hashes[start:])
+            yield Run(arrivals[start:])
 
     def begin(self, run: Run) -> None:
         """Note that it is in hand; of a suspect, that one more attempt is made. Raises StorageError."""
-        self._in_hand.write(run.hashes)
+        self._in_hand.write([arrival.hash for arrival in run.arrivals])
         if run.suspect:
-            [message_hash] = run.hashes
-            self._attempted.begin(message_hash)
-            self._suspects[message_hash] += 1
+            [arrival] = run.arrivals
+            self._attempts.begin(arrival.hash)
+            self._suspects[arrival.hash] += 1
             self._lone_runs.inc()
 
     def end(self, run: Run) -> None:
         """It was handled. Raises StorageError."""
         self._in_hand.clear()
         if run.suspect:
-            [message_hash] = run.hashes
-            self._attempted.forget(message_hash)
-            self._suspects.pop(message_hash, None)
+            [arrival] = run.arrivals
+            self._attempts.forget(arrival.hash)
+            self._suspects.pop(arrival.hash, None)
 
     def put_down(self) -> None:
         """What was in hand was not handled, for a reason that lies not in it."""
         with contextlib.suppress(StorageError):
             self._in_hand.clear()
 
-    def _lone(self, arrival: Arrival, message_hash: bytes) -> Run:
-        count = self._suspects[message_hash]
+    def _lone(self, arrival: Arrival) -> Run:
+        count = self._suspects[arrival.hash]
         if count < self._max_deliveries:
-            return Run([arrival], [message_hash], suspect=True)
+            return Run([arrival], suspect=True)
         # It stays among the suspects: if it comes again it is not tried again.
-        told = MessageError(_REASON, f"each of {count} lone attempts ended the process")
-        return Run([replace(arrival, refusal=told)], [message_hash])
+        refusal = MessageError(_REASON, f"each of {count} lone attempts ended the process")
+        return Run([replace(arrival, refusal=refusal)])

@@ -10,23 +10,24 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from hybrid_model.bundle import Manifest
-from services.common.logs import Occasionally, get_logger
+from hybrid_model.bundle import Input, Manifest
+from services.common.logs import SparseLog
 from services.edge.errors import EdgeError, StorageError
-from services.edge.ingest.decoding import Decoder
+from services.edge.ingest.decoding import ReadingKind, SampleKind, payload_kind
 from services.edge.ingest.inbox import Arrival
-from services.edge.ingest.window_eviction import WindowBounds
-from services.edge.ingest.windows import Windowing
+from services.edge.ingest.window_eviction import WindowEviction
+from services.edge.ingest.windows import WindowAssembly
+from services.edge.journal import Journal
 from services.edge.journal.in_hand import HASH_BYTES
 from services.edge.journal.records import Batch, Key, Rejection
-from services.edge.journal.samples import Journal
 from services.edge.window import WindowRule
 from services.messages import MessageError, window_id
 from services.metrics import DeviceNames, EdgeMetrics
 from services.settings import InputSettings, Settings
 
-__all__ = ["Candidate", "Reading"]
+__all__ = ["Candidate", "WholeSamples"]
 
+#: Characters of a rejection's detail and topic that the journal keeps: senders choose both.
 _DETAIL_CHARS: Final = 500
 _TOPIC_CHARS: Final = 500
 
@@ -43,27 +44,40 @@ class Candidate:
     traceparent: str | None = None
 
 
-class Reading:
-    """Reads the messages of all inputs. For the worker's thread only.
+class WholeSamples:
+    """Makes whole samples of the messages of all inputs. For the worker's thread only.
+
+    `candidates` and `reject` draft; `write` puts the draft into a batch; `committed` makes it true after the commit.
 
     Raises EdgeError where an input cannot feed the bundle.
     """
 
     def __init__(
-        self, settings: Settings, manifest: Manifest, journal: Journal, metrics: EdgeMetrics, devices: DeviceNames
+        self, *, settings: Settings, manifest: Manifest, journal: Journal, metrics: EdgeMetrics, devices: DeviceNames
     ) -> None:
-        self._manifest, self._journal, self._metrics = manifest, journal, metrics
-        self._decoders = [Decoder(manifest.input, one, settings.limits) for one in settings.edge.inputs]
-        self._windowings = [self._windowing(one, devices) for one in settings.edge.inputs]
-        edge, states = settings.edge, [one.state_bytes_max for one in self._windowings if one is not None]
-        self._window_bounds = WindowBounds(
-            journal.windows,
-            metrics,
+        self._journal, self._metrics = journal, metrics
+        self._shape = tuple(manifest.input.shape)
+        edge = settings.edge
+        self._kinds = [payload_kind(manifest.input, each, settings.limits) for each in edge.inputs]
+        self._assemblies = {
+            index: WindowAssembly(
+                stored=journal.windows,
+                rule=_window_rule(edge.inputs[index], manifest.input),
+                metrics=metrics,
+                devices=devices,
+                channels=self._shape[2],
+            )
+            for index, kind in enumerate(self._kinds)
+            if isinstance(kind, ReadingKind)
+        }
+        self._eviction = WindowEviction(
+            stored=journal.windows,
+            metrics=metrics,
             devices_max=edge.window_devices_max,
-            state_bytes=max(states, default=1),
+            state_bytes=max((each.state_bytes_max for each in self._assemblies.values()), default=1),
             journal_bytes_max=edge.journal_bytes_max,
         )
-        self._log, self._occasionally = get_logger("edge"), Occasionally()
+        self._log = SparseLog("edge")
 
     def candidates(self, arrivals: Sequence[Arrival], batch: Batch) -> list[Candidate]:
         """The samples that the messages hold or complete; rejections go into the batch."""
@@ -72,35 +86,30 @@ class Reading:
             try:
                 if arrival.refusal is not None:
                     raise arrival.refusal
-                if self._windowings[arrival.input_index] is None:
-                    candidates.append(self._whole(arrival))
-                else:
-                    candidates += self._windows(arrival)
+                candidates += self._decoded(arrival)
             except MessageError as error:
                 self.reject(arrival, error, batch)
         return candidates
 
     def reject(self, arrival: Arrival, error: MessageError, batch: Batch) -> None:
         """Put a rejection into the batch, unless this very message was rejected before."""
-        delivery, message_hash = arrival.delivery, arrival.message_hash()
-        if message_hash in self._journal.rejections or any(one.hash == message_hash for one in batch.rejections):
-            self._metrics.samples_redelivered.labels(state="rejected").inc()
+        delivery = arrival.delivery
+        if arrival.hash in self._journal.rejections or any(each.hash == arrival.hash for each in batch.rejections):
+            self.redelivered("rejected")
             return
         self._metrics.drops.labels(reason=error.reason).inc()
-        held = self._occasionally.passes(error.reason)
-        if held is not None:
-            self._log.warning(
-                "message_rejected",
-                device=arrival.device,
-                topic=delivery.topic,
-                reason=error.reason,
-                detail=error.detail,
-                payload_bytes=len(delivery.payload),
-                held_back=held,
-            )
+        self._log.warning(
+            "message_rejected",
+            kind=error.reason,
+            device=arrival.device,
+            topic=delivery.topic,
+            reason=error.reason,
+            detail=error.detail,
+            payload_bytes=arrival.payload_bytes,
+        )
         batch.rejections.append(
             Rejection(
-                message_hash,
+                arrival.hash,
                 arrival.device,
                 delivery.topic[:_TOPIC_CHARS],
                 error.reason,
@@ -108,73 +117,74 @@ class Reading:
                 delivery.received_at,
             )
         )
-        windowing = self._windowings[arrival.input_index]
-        if windowing is not None and arrival.device:
-            windowing.reset(arrival.device)
+        assembly = self._assemblies.get(arrival.input_index)
+        if assembly is not None and arrival.device:
+            assembly.reset(arrival.device)
+
+    def redelivered(self, state: str) -> None:
+        """Count a sample or reading that is known already, by the state that it is in."""
+        self._metrics.samples_redelivered.labels(state=state).inc()
 
     def write(self, batch: Batch) -> None:
         """Put into the batch how far the windows have come."""
-        for windowing in self._windowings:
-            if windowing is not None:
-                windowing.write(batch)
+        for assembly in self._assemblies.values():
+            assembly.write(batch)
 
-    def keep(self) -> None:
+    def committed(self) -> None:
         """The batch is committed."""
-        windowings = [one for one in self._windowings if one is not None]
-        for windowing in windowings:
-            windowing.keep()
-        if not windowings:
+        for assembly in self._assemblies.values():
+            assembly.committed()
+        if not self._assemblies:
             return
         with contextlib.suppress(StorageError):  # the batch is committed all the same; next time, then
-            evicted = self._window_bounds.keep()
-            for windowing in windowings:
-                windowing.forget(evicted)
+            evicted = self._eviction.evict()
+            for assembly in self._assemblies.values():
+                assembly.forget(evicted)
 
-    def _whole(self, arrival: Arrival) -> Candidate:
-        delivery = arrival.delivery
-        decoded = self._decoders[arrival.input_index].sample(delivery.payload, delivery.received_at)
-        key = (arrival.device, decoded.id)
-        content = delivery.payload if decoded.content is None else decoded.content
-        return Candidate(key, _hash(content), decoded.array, decoded.captured_at, arrival, decoded.traceparent)
+    def _decoded(self, arrival: Arrival) -> list[Candidate]:
+        kind, delivery = self._kinds[arrival.input_index], arrival.delivery
+        if isinstance(kind, SampleKind):
+            decoded = kind.sample(delivery.payload, delivery.received_at)
+            content = delivery.payload if decoded.content is None else decoded.content
+            key = (arrival.device, decoded.id)
+            return [Candidate(key, _hash(content), decoded.array, decoded.captured_at, arrival, decoded.traceparent)]
+        assert isinstance(kind, ReadingKind)
+        return self._windows(kind, arrival)
 
-    def _windows(self, arrival: Arrival) -> list[Candidate]:
+    def _windows(self, kind: ReadingKind, arrival: Arrival) -> list[Candidate]:
         delivery, device = arrival.delivery, arrival.device
-        windowing = self._windowings[arrival.input_index]
-        assert windowing is not None
-        readings = self._decoders[arrival.input_index].readings(delivery.payload)
-        windows = windowing.feed(device, readings, _hash(delivery.payload))
+        readings = kind.readings(delivery.payload)
+        windows = self._assemblies[arrival.input_index].feed(device, readings, _hash(delivery.payload))
         if windows is None:
-            self._metrics.samples_redelivered.labels(state="reading").inc()
+            self.redelivered("reading")
             return []
         return [
             Candidate(
                 (device, window_id(device, window.epoch, window.first_mark)),
                 _hash(window.rows.tobytes()),
-                window.rows.reshape(self._manifest.input.shape),
+                window.rows.reshape(self._shape),
                 delivery.received_at if window.ended_t is None else window.ended_t,
                 arrival,
             )
             for window in windows
         ]
 
-    def _windowing(self, one: InputSettings, devices: DeviceNames) -> Windowing | None:
-        if one.kind != "sensor":
-            return None
-        expected = self._manifest.input
-        length = one.window.length or expected.shape[1]
-        if length != expected.shape[1]:
-            raise EdgeError(f"input {one.topic}: window.length {length} is not the bundle's {expected.shape[1]}")
-        hop = one.window.hop or length
-        if hop > length:
-            raise EdgeError(f"input {one.topic}: window.hop {hop} is greater than the length {length}")
-        rule = WindowRule(
-            length=length,
-            hop=hop,
-            period_s=None if expected.rate_hz is None else 1.0 / expected.rate_hz,
-            max_gap_s=one.window.max_gap_s,
-            marks_kept=one.window.marks_kept,
-        )
-        return Windowing(self._journal.windows, rule, self._metrics, devices, channels=expected.shape[2])
+
+def _window_rule(settings: InputSettings, expected: Input) -> WindowRule:
+    """How the readings of an input become samples of the bundle. Raises EdgeError where they cannot."""
+    length = settings.window.length or expected.shape[1]
+    if length != expected.shape[1]:
+        raise EdgeError(f"input {settings.topic}: window.length {length} is not the bundle's {expected.shape[1]}")
+    hop = settings.window.hop or length
+    if hop > length:
+        raise EdgeError(f"input {settings.topic}: window.hop {hop} is greater than the length {length}")
+    return WindowRule(
+        length=length,
+        hop=hop,
+        period_s=None if expected.rate_hz is None else 1.0 / expected.rate_hz,
+        max_gap_s=settings.window.max_gap_s,
+        marks_kept=settings.window.marks_kept,
+    )
 
 
 def _hash(data: bytes) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from services.common.logs import Occasionally, get_logger
+from services.common.logs import SparseLog
 from services.edge.journal.windows import StoredWindows
 from services.metrics import EdgeMetrics
 
-__all__ = ["WindowBounds"]
+__all__ = ["WindowEviction"]
 
 _STATES_SHARE: Final = 4  # of the journal's bytes, a quarter; of its marks an eighth
 _MARKS_SHARE: Final = 8
@@ -18,7 +18,7 @@ _SLACK: Final = 64
 _LOG_S: Final = 60.0
 
 
-class WindowBounds:
+class WindowEviction:
     """For the worker's thread only.
 
     Args:
@@ -31,9 +31,9 @@ class WindowBounds:
 
     def __init__(
         self,
+        *,
         stored: StoredWindows,
         metrics: EdgeMetrics,
-        *,
         devices_max: int,
         state_bytes: int,
         journal_bytes_max: int,
@@ -41,10 +41,9 @@ class WindowBounds:
         self._stored, self._metrics = stored, metrics
         self.devices_max = max(1, min(devices_max, journal_bytes_max // _STATES_SHARE // state_bytes))
         self.marks_max = journal_bytes_max // _MARKS_SHARE // _MARK_BYTES
-        self._log: Any = get_logger("edge")
-        self._occasionally = Occasionally(burst=1, period_s=_LOG_S)
+        self._log = SparseLog("edge", burst=1, period_s=_LOG_S)
 
-    def keep(self) -> Sequence[str]:
+    def evict(self) -> Sequence[str]:
         """Evict what there is too much of. Returns the devices of which nothing is left. Raises StorageError."""
         if self._stored.marks > self.marks_max:
             evicted_marks = self._stored.evict_marks(kept=self.marks_max - self.marks_max // _SLACK)
@@ -52,18 +51,15 @@ class WindowBounds:
         evicted = self._stored.evict_devices(kept=self.devices_max)
         if not evicted:
             return ()
-        begun = sum(one.begun for one in evicted)
+        begun = sum(each.begun for each in evicted)
         self._metrics.window_devices_evicted.inc(len(evicted))
         self._metrics.window_tails.labels(cause="evicted").inc(begun)
-        held_back = self._occasionally.passes("evicted")
-        if held_back is not None:
-            self._log.warning(
-                "window_devices_evicted",
-                device=evicted[0].device,
-                devices=len(evicted),
-                devices_max=self.devices_max,
-                windows_begun=begun,
-                held_back=held_back,
-                remedy="raise edge.window_devices_max if these devices are yours; else see who may publish",
-            )
-        return [one.device for one in evicted]
+        self._log.warning(
+            "window_devices_evicted",
+            device=evicted[0].device,
+            devices=len(evicted),
+            devices_max=self.devices_max,
+            windows_begun=begun,
+            remedy="raise edge.window_devices_max if these devices are yours; else see who may publish",
+        )
+        return [each.device for each in evicted]

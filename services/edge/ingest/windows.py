@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.edge.errors import StorageError
-from services.edge.ingest.decoding import Readings
 from services.edge.journal.records import Batch
 from services.edge.journal.windows import StoredWindows
-from services.edge.window import Window, WindowRule, WindowState, advance, restarted
+from services.edge.window import Readings, Window, WindowRule, WindowState, advance, restarted
 from services.metrics import DeviceNames, EdgeMetrics
 
-__all__ = ["Windowing"]
+__all__ = ["WindowAssembly"]
 
 _DEVICES_MAX: Final = 2048
 _BYTES_MAX: Final = 64 << 20
@@ -30,20 +29,26 @@ class _Committed:
     marks: int
 
 
-class Windowing:
+class WindowAssembly:
     """Windows of one input's devices. For the worker's thread only.
 
-    `feed` and `reset` draft; `write` puts the draft into a batch; `keep` makes it true after the commit. Memory holds
-    the states of the devices heard last.
+    `feed` and `reset` draft; `write` puts the draft into a batch; `committed` makes it true after the commit. Memory
+    holds the states of the devices heard last.
     """
 
     def __init__(
-        self, stored: StoredWindows, rule: WindowRule, metrics: EdgeMetrics, devices: DeviceNames, *, channels: int
+        self,
+        *,
+        stored: StoredWindows,
+        rule: WindowRule,
+        metrics: EdgeMetrics,
+        devices: DeviceNames,
+        channels: int,
     ) -> None:
         self._stored, self._rule, self._metrics, self._devices = stored, rule, metrics, devices
         self._channels = channels
         self._devices_max = min(_DEVICES_MAX, 1 + _BYTES_MAX // rule.state_bytes_max(channels))
-        self._kept: OrderedDict[str, _Committed] = OrderedDict()
+        self._recent: OrderedDict[str, _Committed] = OrderedDict()
         self._draft: dict[str, WindowState] = {}
         self._marks: dict[tuple[str, int, bytes], None] = {}
 
@@ -82,7 +87,7 @@ class Windowing:
         batch.windows.update(self._draft)
         batch.marks.extend(self._marks)
 
-    def keep(self) -> None:
+    def committed(self) -> None:
         """The batch is committed."""
         for device, state in self._draft.items():
             self._of(device).state = state
@@ -96,21 +101,21 @@ class Windowing:
                     committed.marks = self._rule.marks_kept
         self._draft.clear()
         self._marks.clear()
-        while len(self._kept) > self._devices_max:
-            self._kept.popitem(last=False)
+        while len(self._recent) > self._devices_max:
+            self._recent.popitem(last=False)
 
     def forget(self, devices: Iterable[str]) -> None:
         """Nothing is stored of these devices any more."""
         for device in devices:
-            self._kept.pop(device, None)
+            self._recent.pop(device, None)
 
     def _state(self, device: str) -> WindowState:
         return self._draft.get(device) or self._of(device).state
 
     def _of(self, device: str) -> _Committed:
-        found = self._kept.get(device)
-        if found is None:
+        committed = self._recent.get(device)
+        if committed is None:
             state = self._stored.of(device, channels=self._channels)
-            found = self._kept[device] = _Committed(state, self._stored.marks_of(device))
-        self._kept.move_to_end(device)
-        return found
+            committed = self._recent[device] = _Committed(state, self._stored.marks_of(device))
+        self._recent.move_to_end(device)
+        return committed

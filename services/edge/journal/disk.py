@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
+from services.common.backoff import BackOff
 from services.common.logs import get_logger
 from services.edge.errors import StorageError
 from services.metrics import EdgeMetrics
 
-__all__ = ["Storage"]
-
-_PAUSE_S: Final = (0.1, 5.0)
+__all__ = ["Disk"]
 
 
-class Storage:
+class Disk:
     """Who could not write the journal the last time, and why. Safe from any thread.
 
-    Everybody who writes speaks for himself: a small write may succeed on a disk that is too full for another's.
+    Each writer has a name of its own: a small write may succeed on a disk that is too full for another's.
     """
 
-    def __init__(self, metrics: EdgeMetrics) -> None:
+    def __init__(self, *, metrics: EdgeMetrics) -> None:
         self._failing = metrics.storage_failing
         self._log: Any = get_logger("edge")
         self._lock = threading.Lock()
@@ -59,7 +57,7 @@ class Storage:
 
         False once `give_up()` is true. What else `store` raises, it raises.
         """
-        pause_s = _PAUSE_S[0]
+        back_off = BackOff()
         while True:
             try:
                 store()
@@ -68,8 +66,7 @@ class Storage:
             else:
                 self.worked(what)
                 return True
-            until = time.monotonic() + pause_s * random.uniform(0.5, 1.0)
-            pause_s = min(_PAUSE_S[1], 2.0 * pause_s)
+            until = time.monotonic() + back_off.next_s()
             while time.monotonic() < until:
                 if give_up():
                     return False

@@ -28,7 +28,8 @@ class Known:
 class NewRow:
     """A decision for a key that is not there yet: with an escalation it will be `waiting`, else `final`.
 
-    `confidence`: the edge's own, of a hard sample; the surest are finalised first where there is no room.
+    `received_at`: epoch seconds; `arrived_s`: the same moment, monotonic, where it is known. `confidence`: the edge's
+    own, of a hard sample; the surest are finalised first where there is no room.
     """
 
     key: Key
@@ -40,6 +41,7 @@ class NewRow:
     deadline_s: float | None
     received_at: float
     confidence: float | None = None
+    arrived_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,10 @@ class Unpublished:
 
 @dataclass(frozen=True, slots=True)
 class WaitingRow:
-    """A hard sample that awaits the cloud; `label` is the edge's own."""
+    """A hard sample that awaits the cloud; `label` is the edge's own.
+
+    `received_at`: epoch seconds; `arrived_s`: the same moment, monotonic, None where an earlier process received it.
+    """
 
     n: int
     key: Key
@@ -75,6 +80,7 @@ class WaitingRow:
     partitions: int
     deadline_s: float | None
     received_at: float
+    arrived_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 from services.edge.journal.database import Database
 from services.edge.journal.records import Rejection
 
-__all__ = ["Attempted", "Rejections"]
+__all__ = ["Attempts", "Rejections"]
 
 _REJECTIONS_MAX: Final = 100_000
 _ATTEMPTED_MAX: Final = 10_000
@@ -26,14 +26,6 @@ class Rejections:
         with self._database.reading() as db:
             return db.execute("SELECT 1 FROM rejected WHERE hash = ?", (message_hash,)).fetchone() is not None
 
-    def latest(self, *, limit: int = 1000) -> list[Rejection]:
-        """The latest rejections, the newest first."""
-        with self._database.reading() as db:
-            rows = db.execute(
-                "SELECT hash, device, topic, reason, detail, at FROM rejected ORDER BY rowid DESC LIMIT ?", (limit,)
-            ).fetchall()
-        return [Rejection(*row) for row in rows]
-
     def store(self, db: sqlite3.Connection, rejections: Iterable[Rejection]) -> None:
         """Put a batch's rejections into its transaction."""
         db.executemany(
@@ -47,7 +39,7 @@ class Rejections:
             db.execute("DELETE FROM rejected WHERE rowid <= (SELECT MAX(rowid) FROM rejected) - ?", (kept,))
 
 
-class Attempted:
+class Attempts:
     """The journal's count of lone attempts, by hash of topic and payload. Each method raises StorageError."""
 
     def __init__(self, database: Database) -> None:

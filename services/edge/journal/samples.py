@@ -13,12 +13,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from services.edge.journal.database import Database
 from services.edge.journal.networks import Networks
 from services.edge.journal.records import Batch, Key, Known, NewRow, State, Unpublished, WaitingRow
-from services.edge.journal.rejections import Attempted, Rejections
+from services.edge.journal.rejections import Attempts, Rejections
 from services.edge.journal.windows import StoredWindows
 
 __all__ = ["Journal"]
@@ -32,7 +32,7 @@ _ROW_BYTES: Final = 256  # of a waiting row beside its label and its escalation:
 class Journal:
     """The journal of one worker. Opened by construction; the spool's lock keeps other processes away.
 
-    `rejections`, `attempted`, `windows` and `networks` are the other tables of the same file.
+    `rejections`, `attempts`, `windows` and `networks` are the other tables of the same file.
 
     Args:
         path: The SQLite file.
@@ -47,7 +47,7 @@ class Journal:
     def __init__(self, path: Path, *, power_safe: bool = False, bytes_max: int = _BYTES_MAX) -> None:
         self._database = Database(path, power_safe=power_safe, bytes_max=bytes_max)
         self.rejections = Rejections(self._database)
-        self.attempted = Attempted(self._database)
+        self.attempts = Attempts(self._database)
         self.windows = StoredWindows(self._database)
         self.networks = Networks(self._database)
         self._counts: dict[str, int] = {"waiting": 0, "final": 0, "done": 0}
@@ -57,6 +57,11 @@ class Journal:
             self._waiting_bytes: int = db.execute(
                 f"SELECT COALESCE(SUM({_SIZE}), 0) FROM samples WHERE state = 'waiting'"
             ).fetchone()[0]
+
+    def begin_run(self) -> None:
+        """A worker takes the journal over: the monotonic times of earlier processes mean nothing to it."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE samples SET arrived_s = NULL WHERE state = 'waiting' AND arrived_s IS NOT NULL")
 
     def close(self) -> None:
         """Close the file."""
@@ -197,14 +202,16 @@ class Journal:
             db.execute("UPDATE clock SET connected_s = ?", (self._connected_s + connected_s,))
         self._connected_s += connected_s
 
-    def forget(self, *, older_than_s: float) -> None:
-        """Drop a portion of the done rows that are too old."""
+    def forget(self, *, older_than_s: float) -> int:
+        """Drop a portion of the done rows that are too old. Returns how many there were; 0 once there are none."""
         with self._transaction() as db:
-            self._counts["done"] -= db.execute(
+            forgotten = db.execute(
                 "DELETE FROM samples WHERE n IN (SELECT n FROM samples WHERE state = 'done' AND done_at < ?"
                 " ORDER BY done_at LIMIT ?)",
                 (self._connected_s - older_than_s, _PRUNE_ROWS),
             ).rowcount
+            self._counts["done"] -= forgotten
+        return forgotten
 
     def evict(self, *, limit: int) -> int:
         """Drop the done rows that are the oldest, old or not. Returns how many there were."""
@@ -226,10 +233,11 @@ class Journal:
         for row in rows:
             entered = db.execute(
                 "INSERT OR IGNORE INTO samples (device, id, payload_hash, state, label, escalation, network,"
-                " partitions, deadline_s, received_at, confidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " partitions, deadline_s, received_at, arrived_s, confidence)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *row.key, row.payload_hash, state, row.label, row.escalation, row.network, row.partitions,
-                    row.deadline_s, row.received_at, row.confidence,
+                    row.deadline_s, row.received_at, row.arrived_s, row.confidence,
                 ),
             ).rowcount  # fmt: skip
             self._counts[state] += entered
@@ -259,11 +267,11 @@ class Journal:
 
 _SIZE: Final = f"LENGTH(label) + LENGTH(escalation) + {_ROW_BYTES}"
 _SELECT_WAITING: Final = (
-    "SELECT n, device, id, label, escalation, network, partitions, deadline_s, received_at FROM samples"
+    "SELECT n, device, id, label, escalation, network, partitions, deadline_s, received_at, arrived_s FROM samples"
     " WHERE state = 'waiting'"
 )
 
 
-def _waiting_row(values: tuple[int, str, str, bytes, bytes, str, int, float | None, float]) -> WaitingRow:
+def _waiting_row(values: tuple[Any, ...]) -> WaitingRow:
     n, device, sample, *others = values
-    return WaitingRow(n, (device, sample), *others)  # type: ignore[arg-type]
+    return WaitingRow(n, (device, sample), *others)

@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["SCHEMA_VERSION", "bring_up"]
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS samples (
     n INTEGER PRIMARY KEY,
@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS samples (
     received_at REAL NOT NULL,
     done_at REAL,                    -- on the clock of connected time
     confidence REAL,                 -- of the edge's own label; of hard samples only
+    arrived_s REAL,                  -- monotonic, of the process that wrote it; NULL in every later one
     UNIQUE (device, id)
 );
 CREATE INDEX IF NOT EXISTS samples_waiting ON samples (n) WHERE state = 'waiting';
@@ -58,7 +59,8 @@ ALTER TABLE samples ADD COLUMN confidence REAL;
 UPDATE samples SET confidence = json_extract(CAST(label AS TEXT), '$.confidence') WHERE state = 'waiting';
 """
 _FROM_2: Final = "DROP INDEX IF EXISTS marks_device;"
-_CHANGES: Final = {1: _FROM_1 + _FROM_2, 2: _FROM_2}
+_FROM_3: Final = "ALTER TABLE samples ADD COLUMN arrived_s REAL;"
+_CHANGES: Final = {1: _FROM_1 + _FROM_2 + _FROM_3, 2: _FROM_2 + _FROM_3, 3: _FROM_3}
 
 
 def bring_up(db: sqlite3.Connection) -> None:

@@ -1,1 +1,6 @@
-"""What is seen of decisions: metrics, drift, audits, recent inputs."""
+"""What is seen of decisions: metrics, drift, audits, recent inputs and their explanations."""
+
+from services.edge.observe.explain_routes import ExplainRoutes
+from services.edge.observe.observer import BatchObserver
+
+__all__ = ["BatchObserver", "ExplainRoutes"]

@@ -1,9 +1,9 @@
-"""What a batch adds to the metrics: samples and exits by device, joules by stage."""
+"""What a batch adds to the metrics: samples, exits and latencies by device, joules by stage, seconds by step."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from prometheus_client import Histogram
@@ -12,47 +12,73 @@ from hybrid_model import energy
 from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult
 from services.edge.ingest.inbox import Arrival
-from services.metrics import DeviceNames, EdgeMetrics
+from services.edge.ingest.samples import Candidate
+from services.edge.journal.records import Key
+from services.edge.observe.steps import StepTimes
+from services.metrics import DeviceNames, EdgeMetrics, observe
 
-__all__ = ["Tally"]
+__all__ = ["BatchMetrics"]
 
 
-class Tally:
-    """Counts what one bundle's edge half computes."""
+class BatchMetrics:
+    """Counts what one bundle's edge half computes; `provisional`: hard samples get a provisional label."""
 
-    def __init__(self, manifest: Manifest, metrics: EdgeMetrics, devices: DeviceNames) -> None:
-        self._metrics, self._devices = metrics, devices
+    def __init__(
+        self, *, manifest: Manifest, metrics: EdgeMetrics, devices: DeviceNames, provisional: bool = True
+    ) -> None:
+        self._metrics, self._devices, self._provisional = metrics, devices, provisional
         self._confidence = _ByDevice(metrics.confidence)
         self._stage_energy_j = energy.stage_energy_j(manifest.layers).edge
         self._twin_energy_j = energy.twin_energy_j(manifest.layers)
         exits = len(manifest.exits)
         names = [str(stage) if stage < exits else "cut" for stage in range(len(self._stage_energy_j))]
         self._stages = [metrics.energy_j.labels(stage=name) for name in names]
+        self._latency_s = {path: metrics.label_latency_s.labels(path=path) for path in ("edge", "provisional")}
+        self._step_s = {step: metrics.batch_s.labels(step=step) for step in ("decode", "infer", "commit")}
 
-    def batch(self, devices: Sequence[str], result: EdgeResult) -> None:
-        """New samples were computed; `devices`: of each sample."""
-        self._metrics.batch_size.observe(len(devices))
-        names = [self._devices(device) for device in devices]
+    def decided(
+        self,
+        samples: Sequence[Candidate],
+        result: EdgeResult,
+        latencies_s: Sequence[float],
+        *,
+        shed: Collection[Key] = (),
+        trace_id: Callable[[Key], str | None] = lambda key: None,
+    ) -> None:
+        """New samples were decided and committed, each so many seconds after it came; `shed` are final already."""
+        self._metrics.batch_size.observe(len(samples))
+        names = [self._devices(sample.key[0]) for sample in samples]
         for device, count in Counter(names).items():
             self._metrics.samples_received.labels(device=device).inc(count)
         for device, confidence in zip(names, result.confidence.tolist(), strict=True):
             self._confidence[device].observe(confidence)
-        exits = zip(names, map(int, result.exit_index), strict=True)
-        for (device, exit_index), count in Counter(exits).items():
+        exits = result.exit_index.tolist()
+        for (device, exit_index), count in Counter(zip(names, exits, strict=True)).items():
             if exit_index >= 0:
                 self._metrics.exits.labels(device=device, exit=str(exit_index), reason="confident").inc(count)
+        for device, sample, exit_index, latency_s in zip(names, samples, exits, latencies_s, strict=True):
+            if exit_index >= 0:
+                observe(self._latency_s["edge"], latency_s, trace_id(sample.key))
+            elif self._provisional and sample.key not in shed:
+                self._metrics.provisionals.labels(device=device).inc()
+                observe(self._latency_s["provisional"], latency_s, trace_id(sample.key))
         for stage, (counter, joules) in enumerate(zip(self._stages, self._stage_energy_j, strict=True)):
             computed = int(np.count_nonzero((result.exit_index < 0) | (result.exit_index >= stage)))
             counter.inc(joules * computed)
-        self._metrics.energy_baseline_j.inc(self._twin_energy_j * len(devices))
+        self._metrics.energy_baseline_j.inc(self._twin_energy_j * len(samples))
+
+    def stepped(self, steps: StepTimes) -> None:
+        """A batch took its steps."""
+        for step, duration_s in steps.durations_s().items():
+            self._step_s[step].observe(duration_s)
 
     def seen(self, arrivals: Sequence[Arrival]) -> None:
         """These devices were heard of."""
         latest: dict[str, float] = {}
-        for one in arrivals:
-            if one.device:
-                name = self._devices(one.device)
-                latest[name] = max(one.delivery.received_at, latest.get(name, 0.0))
+        for arrival in arrivals:
+            if arrival.device:
+                name = self._devices(arrival.device)
+                latest[name] = max(arrival.delivery.received_at, latest.get(name, 0.0))
         for name, at in latest.items():
             self._metrics.last_seen_time.labels(device=name).set(at)
 

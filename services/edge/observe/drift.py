@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hybrid_model.bundle import Manifest
 from hybrid_model.monitoring import Reference, ScoreWindows
 from hybrid_model.runtime import EdgeResult
-from services.common.logs import Occasionally, get_logger
+from services.common.logs import SparseLog
 from services.metrics import DeviceNames, EdgeMetrics
 
 __all__ = ["DriftGauges"]
@@ -19,12 +19,12 @@ class DriftGauges:
     A bundle without calibration, or with too few samples in it, has no such gauges.
     """
 
-    def __init__(self, manifest: Manifest, metrics: EdgeMetrics, devices: DeviceNames) -> None:
-        told = manifest.calibration
-        reference = None if told is None else Reference.usable(told.histogram[0])
+    def __init__(self, *, manifest: Manifest, metrics: EdgeMetrics, devices: DeviceNames) -> None:
+        calibration = manifest.calibration
+        reference = None if calibration is None else Reference.usable(calibration.histogram[0])
         self._windows = None if reference is None else ScoreWindows(reference)
         self._metrics, self._devices = metrics, devices
-        self._log, self._occasionally = get_logger("edge"), Occasionally()
+        self._log = SparseLog("edge")
 
     def add(self, devices: Sequence[str], result: EdgeResult) -> None:
         """New samples were decided; `devices`: of each."""
@@ -49,6 +49,4 @@ class DriftGauges:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        held_back = self._occasionally.passes("drift_failed")
-        if held_back is not None:
-            self._log.warning("drift_failed", error=f"{type(error).__name__}: {error}", held_back=held_back)
+        self._log.warning("drift_failed", error=f"{type(error).__name__}: {error}")

@@ -13,10 +13,10 @@ from typing import Any, Final
 from hybrid_model.bundle import Manifest
 from hybrid_model.explanation import CELLS_MAX, explain
 from hybrid_model.runtime import Engine
-from services.edge.observe.recent_inputs import KeptInput, KeptInputs
+from services.edge.observe.recent_inputs import RecentInput, RecentInputs
 from services.messages.explanations import decision, explanation_json
 
-__all__ = ["Explainer"]
+__all__ = ["ExplainRoutes"]
 
 #: The NumPy reference is about a hundred times slower than the C kernels.
 _CELLS_MAX_NUMPY: Final = 64
@@ -24,25 +24,24 @@ _CELLS_MAX_NUMPY: Final = 64
 Answer = tuple[int, str, bytes]
 
 
-class Explainer:
+class ExplainRoutes:
     """Answers requests; any thread may ask.
 
     Args:
         engine: The worker's.
         manifest: Its bundle's.
-        kept: The worker's last inputs.
-        kernel: Name of the engine's kernels.
+        recent: The worker's last inputs.
     """
 
-    def __init__(self, engine: Engine, manifest: Manifest, kept: KeptInputs, *, kernel: str) -> None:
-        self._engine, self._manifest, self._kept = engine, manifest, kept
-        self._cells_max = _CELLS_MAX_NUMPY if kernel == "numpy" else CELLS_MAX
+    def __init__(self, *, engine: Engine, manifest: Manifest, recent: RecentInputs) -> None:
+        self._engine, self._manifest, self._recent = engine, manifest, recent
+        self._cells_max = _CELLS_MAX_NUMPY if engine.kernel == "numpy" else CELLS_MAX
         self._computing = threading.Lock()
 
     def inputs(self, query: Mapping[str, str]) -> Answer:
         """`{inputs_kept, kept, inputs: [...]}`: what can be explained, the newest first."""
-        inputs = [self._listed(one) for one in self._kept.newest()]
-        return _answer(200, {"inputs_kept": self._kept.count_max, "kept": len(inputs), "inputs": inputs})
+        inputs = [self._listed(one) for one in self._recent.newest()]
+        return _answer(200, {"inputs_kept": self._recent.count_max, "kept": len(inputs), "inputs": inputs})
 
     def explain(self, query: Mapping[str, str]) -> Answer:
         """The explanation of the sample `device`, `id` as JSON.
@@ -52,18 +51,18 @@ class Explainer:
         device, sample_id = query.get("device"), query.get("id")
         if not device or not sample_id:
             return _failure(400, "device and id are needed", "ask for /explain?device=DEVICE&id=ID; /inputs lists them")
-        if not self._kept.count_max:
+        if not self._recent.count_max:
             return _failure(
                 404,
                 "this worker keeps no inputs",
                 "set edge.inputs_kept, as to 500, and start it again; it is in docs/explain.md who can see them then",
             )
-        one = self._kept.get((device, sample_id))
+        one = self._recent.get((device, sample_id))
         if one is None:
             return _failure(
                 404,
                 f"the input of {device}/{sample_id} is not kept"[:300],
-                f"only the last {self._kept.count_max} are: /inputs lists them, edge.inputs_kept sets how many",
+                f"only the last {self._recent.count_max} are: /inputs lists them, edge.inputs_kept sets how many",
             )
         if not self._computing.acquire(blocking=False):
             return _failure(429, "another explanation is being computed", "ask again in a second")
@@ -75,7 +74,7 @@ class Explainer:
             self._computing.release()
         return _answer(200, explanation_json(self._manifest, found, one.array, device=device, sample_id=sample_id))
 
-    def _listed(self, one: KeptInput) -> dict[str, Any]:
+    def _listed(self, one: RecentInput) -> dict[str, Any]:
         return {
             "device": one.key[0],
             "id": one.key[1],

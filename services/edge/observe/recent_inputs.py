@@ -15,13 +15,13 @@ from hybrid_model.runtime import EdgeResult
 from services.edge.ingest.samples import Candidate
 from services.edge.journal.records import Key
 
-__all__ = ["KeptInput", "KeptInputs"]
+__all__ = ["RecentInput", "RecentInputs"]
 
 _ENTRY_BYTES: Final = 1024  # beside its array: key, thresholds, the entry itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptInput:
+class RecentInput:
     """An input (H, W, C), what was decided of it, and by which thresholds; `exit_index` -1: escalated."""
 
     key: Key
@@ -33,13 +33,13 @@ class KeptInput:
     decided_at: float
 
 
-class KeptInputs:
+class RecentInputs:
     """The newest `count_max` inputs, fewer where they would take more than `bytes_max` bytes. Safe from any thread."""
 
     def __init__(self, count_max: int, bytes_max: int) -> None:
         self.count_max, self._bytes_max = count_max, bytes_max
         self._lock = threading.Lock()
-        self._inputs: OrderedDict[Key, KeptInput] = OrderedDict()
+        self._inputs: OrderedDict[Key, RecentInput] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -50,18 +50,18 @@ class KeptInputs:
         """Bytes that they take, about."""
         return self._bytes
 
-    def keep(self, samples: Sequence[Candidate], result: EdgeResult, thresholds: Sequence[Sequence[float]]) -> None:
+    def remember(self, samples: Sequence[Candidate], result: EdgeResult, thresholds: Sequence[Sequence[float]]) -> None:
         """Remember a batch's inputs; `thresholds`: of each row, those in force. Does nothing where none are kept."""
         if not self.count_max:
             return
         now = time.time()
         with self._lock:
             for row in range(max(0, len(samples) - self.count_max), len(samples)):
-                one = samples[row]
+                sample = samples[row]
                 self._add(
-                    KeptInput(
-                        key=one.key,
-                        array=one.array.copy(),  # not the whole message of which it may be a view
+                    RecentInput(
+                        key=sample.key,
+                        array=sample.array.copy(),  # not the whole message of which it may be a view
                         thresholds=tuple(map(float, thresholds[row])),
                         exit_index=int(result.exit_index[row]),
                         class_index=int(result.class_index[row]),
@@ -70,23 +70,23 @@ class KeptInputs:
                     )
                 )
 
-    def get(self, key: Key) -> KeptInput | None:
+    def get(self, key: Key) -> RecentInput | None:
         """The input of this key, if it is kept."""
         with self._lock:
             return self._inputs.get(key)
 
-    def newest(self) -> list[KeptInput]:
+    def newest(self) -> list[RecentInput]:
         """All that are kept, the newest first."""
         with self._lock:
             return list(reversed(self._inputs.values()))
 
-    def _add(self, one: KeptInput) -> None:
-        before = self._inputs.pop(one.key, None)
-        self._bytes += _size(one) - (0 if before is None else _size(before))
-        self._inputs[one.key] = one
+    def _add(self, entry: RecentInput) -> None:
+        before = self._inputs.pop(entry.key, None)
+        self._bytes += _size(entry) - (0 if before is None else _size(before))
+        self._inputs[entry.key] = entry
         while len(self._inputs) > self.count_max or self._bytes > self._bytes_max:
             self._bytes -= _size(self._inputs.popitem(last=False)[1])
 
 
-def _size(one: KeptInput) -> int:
-    return one.array.nbytes + _ENTRY_BYTES
+def _size(entry: RecentInput) -> int:
+    return entry.array.nbytes + _ENTRY_BYTES

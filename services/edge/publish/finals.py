@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Literal
 
-from services.edge.exits.control import ExitControl
+from services.edge.exits import ExitControl
+from services.edge.journal import Journal
 from services.edge.journal.records import Network, WaitingRow
-from services.edge.journal.samples import Journal
-from services.edge.publish.labels import answered, settled
+from services.edge.publish.labels import Settlement, cloud_final, edge_final
 from services.edge.publish.outbox import Outbox
 from services.messages import Label, Reply
 from services.metrics import DeviceNames, EdgeMetrics, observe
 from services.traces import EdgeTraces
 
-__all__ = ["Finals", "Settlement"]
-
-Settlement = Literal["deadline", "offline", "shed", "failed"]
+__all__ = ["Finals"]
 
 
 class Finals:
@@ -25,25 +22,26 @@ class Finals:
 
     def __init__(
         self,
+        *,
         journal: Journal,
         outbox: Outbox,
+        exits: ExitControl,
         metrics: EdgeMetrics,
         devices: DeviceNames,
-        exits: ExitControl,
         traces: EdgeTraces,
     ) -> None:
-        self._exits, self._traces = exits, traces
-        self._journal, self._outbox, self._metrics, self._devices = journal, outbox, metrics, devices
+        self._outbox, self._exits, self._traces = outbox, exits, traces
+        self._metrics, self._devices = metrics, devices
         self._networks = journal.networks.all()
         self._latency_s = metrics.label_latency_s.labels(path="cloud")
 
-    def network(self, network: str) -> Network | None:
+    def network(self, network_id: str) -> Network | None:
         """What is remembered of a network."""
-        return self._networks.get(network)
+        return self._networks.get(network_id)
 
     def settle(self, rows: Sequence[WaitingRow], reason: Settlement) -> int:
         """Make the edge's own labels final. Returns how many rows were still waiting."""
-        return self._finalise([(row, settled(Label.decode(row.label), reason)) for row in rows])
+        return self._finalise([(row, edge_final(Label.decode(row.label), reason)) for row in rows])
 
     def answer(self, answers: Sequence[tuple[WaitingRow, Reply]]) -> int:
         """Finalise by replies: the cloud's class, or the edge's label (`failed`) where the reply is an error or absurd.
@@ -55,22 +53,24 @@ class Finals:
     def _by_reply(self, row: WaitingRow, reply: Reply) -> Label:
         edge, network = Label.decode(row.label), self._networks.get(row.network)
         if network is None or reply.class_index is None or reply.class_index >= len(network.classes):
-            return settled(edge, "failed")
-        return answered(edge, reply, network)
+            return edge_final(edge, "failed")
+        return cloud_final(edge, reply, network)
 
     def _finalise(self, labels: Sequence[tuple[WaitingRow, Label]]) -> int:
         spans = self._traces.finals((row.escalation, label) for row, label in labels)
         changed = self._outbox.finalise([(row.key, label.encode()) for row, label in labels])
         spans.finalised(changed)
-        now = time.time()
         for (row, label), was_waiting in zip(labels, changed, strict=True):
             if not was_waiting:
                 continue
-            self._exits.finalised(max(0.0, now - row.received_at), by_cloud=label.exit == "cloud")
+            # Monotonic or unknown: a clock that jumps must not move the exits.
+            latency_s = None if row.arrived_s is None else time.monotonic() - row.arrived_s
+            self._exits.finalised(latency_s, by_cloud=label.exit == "cloud")
             device = self._devices(row.key[0])
             self._metrics.exits.labels(device=device, exit=str(label.exit), reason=label.reason).inc()
             if label.exit == "cloud":
-                observe(self._latency_s, max(0.0, now - row.received_at), spans.trace_id(row.key))
+                since_receipt_s = max(0.0, time.time() - row.received_at) if latency_s is None else latency_s
+                observe(self._latency_s, since_receipt_s, spans.trace_id(row.key))
                 if label.corrected:
                     self._metrics.corrections.labels(device=device).inc()
         return sum(changed)

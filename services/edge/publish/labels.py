@@ -11,7 +11,10 @@ from hybrid_model.bundle import Manifest
 from services.edge.journal.records import Network
 from services.messages import Label, LabelReason, Reply
 
-__all__ = ["LabelMaker", "answered", "correction", "settled"]
+__all__ = ["LabelMaker", "Settlement", "cloud_final", "correction", "edge_final"]
+
+#: Why the edge's own label of a hard sample became final without the cloud.
+Settlement = Literal["deadline", "offline", "shed", "failed"]
 
 
 class LabelMaker:
@@ -66,7 +69,7 @@ class LabelMaker:
         return replace(sure, status="provisional", reason="escalated", energy_j=self._cut_energy_j)
 
 
-def answered(edge: Label, reply: Reply, network: Network) -> Label:
+def cloud_final(edge: Label, reply: Reply, network: Network) -> Label:
     """The final label by the cloud's answer to a hard sample. Raises IndexError for a class that is none."""
     assert reply.class_index is not None
     return replace(
@@ -83,15 +86,15 @@ def answered(edge: Label, reply: Reply, network: Network) -> Label:
     )
 
 
-def settled(edge: Label, reason: Literal["deadline", "offline", "shed", "failed"]) -> Label:
-    """The edge's label of a hard sample, become final without the cloud."""
+def edge_final(edge: Label, reason: Settlement) -> Label:
+    """The edge's own label of a hard sample, become final without the cloud."""
     final_reason: LabelReason = reason
     return replace(edge, status="final", reason=final_reason, corrected=False, decided_at=time.time())
 
 
 def correction(final: Label, reply: Reply, network: Network) -> Label:
     """The cloud's answer that came after the final."""
-    return replace(answered(final, reply, network), status="correction")
+    return replace(cloud_final(final, reply, network), status="correction")
 
 
 def _rounded(confidence: float) -> float:

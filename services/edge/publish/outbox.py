@@ -1,4 +1,4 @@
-"""Labels on their way out: published with QoS 1, marked done once the broker has acknowledged them.
+"""Labels on their way out: handed to the sinks, marked done once each sink has taken them.
 
 Memory holds a bounded part of what is due; the rest lies in the journal as `final` and is fetched when there is room.
 """
@@ -8,45 +8,49 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from services.edge.journal import Journal
 from services.edge.journal.records import Key
-from services.edge.journal.samples import Journal
-from services.messages import LabelStatus, label_topic
+from services.edge.publish.sinks import LabelSink, OutgoingLabel
+from services.messages import LabelStatus
 from services.metrics import EdgeMetrics
-from services.mqtt import MqttLink
 from services.traces import EdgeTraces
 
 __all__ = ["Outbox"]
 
+#: Labels that wait in memory for one sink: some seconds' worth. The others wait in the journal.
 _PENDING_MAX: Final = 4096
 _REFILL_ROWS: Final = 512
+#: After a refusal, seconds until the row's label is fetched from the journal and offered again.
 _REFUSED_PAUSE_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Outgoing:
-    topic: str
-    payload: bytes
+    label: OutgoingLabel
     key: Key | None  # of a final label; others have no row to mark
-    status: LabelStatus
-    properties: tuple[tuple[str, str], ...]
+    outstanding: int  # sinks that have not answered yet
+    refused: bool = False
 
 
 class Outbox:
     """Publishes labels without waiting; safe from any thread."""
 
     def __init__(
-        self, link: MqttLink, journal: Journal, metrics: EdgeMetrics, traces: EdgeTraces, *, site: str
+        self, *, sinks: Sequence[LabelSink], journal: Journal, metrics: EdgeMetrics, traces: EdgeTraces
     ) -> None:
-        self._link, self._journal, self._traces, self._site = link, journal, traces, site
-        self._lock = threading.Lock()
+        self._journal, self._traces = journal, traces
+        self._queues: list[tuple[LabelSink, deque[_Outgoing]]] = [(sink, deque()) for sink in sinks]
+        # A sink may answer before it returns, in a thread that holds this already.
+        self._lock = threading.RLock()
+        self._pumping = False
         # A row that turns final and the look for final rows take turns: else one label might be published twice.
         self._order = threading.Lock()
-        self._pending: deque[_Outgoing] = deque()
         self._owed: set[Key] = set()
         self._done: deque[Key] = deque()
         # Behind: final rows lie in the journal and not here, those of an earlier run or what there was no room for.
@@ -54,11 +58,6 @@ class Outbox:
         self._behind, self._missed = True, False
         self._refused_until: float | None = None
         self._cursor = 0
-        self._topics: dict[str, str] = {}
-        self._published = {
-            status: metrics.labels_published.labels(status=status) for status in ("final", "provisional", "correction")
-        }
-        self._in_flight = metrics.publishes_in_flight
         self._unsent = metrics.drops.labels(reason="label_unsent")
         self._refused = metrics.drops.labels(reason="publish_refused")
 
@@ -66,18 +65,18 @@ class Outbox:
         """Publish labels whose rows are committed as final; one that is on its way already is left alone."""
         with self._lock:
             for key, payload in labels:
-                if self._behind or len(self._pending) >= _PENDING_MAX:
+                if self._behind or not self._has_room():
                     self._behind = self._missed = True
                 else:
-                    self._append(key, payload)
+                    self._add_final(key, payload)
         self.pump()
 
     def again(self, labels: Iterable[tuple[Key, bytes]]) -> None:
         """Publish labels of rows that are done once more; dropped where there is no room."""
         with self._lock:
             for key, payload in labels:
-                if len(self._pending) < _PENDING_MAX:
-                    self._append(key, payload)
+                if self._has_room():
+                    self._add_final(key, payload)
                 else:
                     self._unsent.inc()
         self.pump()
@@ -86,44 +85,46 @@ class Outbox:
         """Publish labels without a row, provisionals and corrections; dropped where there is no room."""
         with self._lock:
             for key, payload in labels:
-                if len(self._pending) >= _PENDING_MAX:
+                if self._has_room():
+                    self._add(key, payload, status, row=None)
+                else:
                     self._unsent.inc()
-                    continue
-                properties = self._traces.of_label(key)
-                self._pending.append(_Outgoing(self._topic(key[0]), payload, None, status, properties))
         self.pump()
 
     def finalise(self, labels: Sequence[tuple[Key, bytes]]) -> list[bool]:
         """Commit the final labels of waiting rows and publish them: True where the row was waiting."""
         with self._order:
             changed = self._journal.finalise(labels)
-            self.finals(one for one, was_waiting in zip(labels, changed, strict=True) if was_waiting)
+            self.finals(label for label, was_waiting in zip(labels, changed, strict=True) if was_waiting)
         return changed
 
     def pump(self) -> None:
-        """Hand to the link what it has room for."""
+        """Hand to the sinks what they have room for."""
         with self._lock:
-            while self._pending:
-                outgoing = self._pending[0]
-                answered = partial(self._answered, outgoing)
-                properties = outgoing.properties
-                if not self._link.publish(outgoing.topic, outgoing.payload, on_done=answered, properties=properties):
-                    return
-                self._pending.popleft()
+            if self._pumping:
+                return
+            self._pumping = True
+            try:
+                for sink, queue in self._queues:
+                    while queue and sink.put(queue[0].label, partial(self._answered, queue[0])):
+                        queue.popleft()
+            finally:
+                self._pumping = False
 
-    def take_done(self) -> list[Key]:
-        """Keys whose labels were acknowledged since the last call, to be marked in the journal."""
-        taken = []
+    @contextmanager
+    def published(self) -> Iterator[list[Key]]:
+        """Keys whose labels all sinks have taken since the last time, to be marked done within the block.
+
+        Where the block raises they come again; after it, a redelivery of such a sample publishes its label again.
+        """
+        keys: list[Key] = []
         while self._done:
-            taken.append(self._done.popleft())
-        return taken
-
-    def give_back(self, keys: Sequence[Key]) -> None:
-        """These were taken and could not be marked: to be taken again."""
-        self._done.extendleft(reversed(keys))
-
-    def forget(self, keys: Iterable[Key]) -> None:
-        """These rows are marked done; from now on a redelivery of theirs publishes again."""
+            keys.append(self._done.popleft())
+        try:
+            yield keys
+        except BaseException:
+            self._done.extendleft(reversed(keys))
+            raise
         with self._lock:
             self._owed.difference_update(keys)
 
@@ -135,13 +136,13 @@ class Outbox:
         if self._refused_until is not None and time.monotonic() >= self._refused_until:
             with self._lock:
                 self._refused_until, self._behind, self._missed = None, True, True
-        if not self._behind or len(self._pending) > _PENDING_MAX // 2:
+        if not self._behind or self._longest() > _PENDING_MAX // 2:
             return
         with self._order:
             rows = self._journal.unpublished(after=self._cursor, limit=_REFILL_ROWS)
             with self._lock:
                 for row in rows:
-                    self._append(row.key, row.label)
+                    self._add_final(row.key, row.label)
                 if len(rows) == _REFILL_ROWS:
                     self._cursor = rows[-1].n
                 else:  # the end; what was missed on the way may lie before it
@@ -149,38 +150,42 @@ class Outbox:
                     self._cursor, self._missed = 0, False
         self.pump()
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is due."""
-        return not self._pending and not self._owed and not self._behind and self._refused_until is None
+    def close(self) -> None:
+        """Close the sinks."""
+        for sink, _ in self._queues:
+            sink.close()
 
-    def _append(self, key: Key, payload: bytes) -> None:
+    def _longest(self) -> int:
+        return max(len(queue) for _, queue in self._queues)
+
+    def _has_room(self) -> bool:
+        return self._longest() < _PENDING_MAX
+
+    def _add_final(self, key: Key, payload: bytes) -> None:
         """With the lock held."""
         if key not in self._owed:
             self._owed.add(key)
-            properties = self._traces.of_label(key)
-            self._pending.append(_Outgoing(self._topic(key[0]), payload, key, "final", properties))
+            self._add(key, payload, "final", row=key)
+
+    def _add(self, key: Key, payload: bytes, status: LabelStatus, *, row: Key | None) -> None:
+        """With the lock held."""
+        label = OutgoingLabel(key[0], payload, status, self._traces.of_label(key))
+        outgoing = _Outgoing(label, row, len(self._queues))
+        for _, queue in self._queues:
+            queue.append(outgoing)
 
     def _answered(self, outgoing: _Outgoing, taken: bool) -> None:
-        """In the link's thread."""
-        self._in_flight.set(self._link.owed)
-        if taken:
-            self._published[outgoing.status].inc()
-            if outgoing.key is not None:
-                self._done.append(outgoing.key)
-        else:
-            self._refused.inc()
-            with self._lock:
-                if outgoing.key is not None:
+        """A sink has taken or refused a label; in any thread."""
+        with self._lock:
+            outgoing.outstanding -= 1
+            outgoing.refused |= not taken
+            if not taken:
+                self._refused.inc()
+            if not outgoing.outstanding and outgoing.key is not None:
+                if not outgoing.refused:
+                    self._done.append(outgoing.key)
+                else:
                     self._owed.discard(outgoing.key)
                     if self._refused_until is None:
                         self._refused_until = time.monotonic() + _REFUSED_PAUSE_S
         self.pump()
-
-    def _topic(self, device: str) -> str:
-        topic = self._topics.get(device)
-        if topic is None:
-            if len(self._topics) >= 4096:
-                self._topics.clear()
-            topic = self._topics[device] = label_topic(self._site, device)
-        return topic

@@ -26,7 +26,7 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def keep(self, keys: Container[Key]) -> None:
+    def retain(self, keys: Container[Key]) -> None:
         """Forget all but these keys: the others have their answer."""
         self._heap = [entry for entry in self._heap if entry[1] in keys]
         heapq.heapify(self._heap)

@@ -13,7 +13,8 @@ import numpy as np
 
 from hybrid_model import bundle
 from hybrid_model.runtime import EdgeEngine
-from services.edge.journal.spool import Spool
+from services.edge.composition import Edge, compose
+from services.edge.journal import Spool
 from services.edge.worker import EdgeWorker
 from services.feature_stream import Answer, CloudFeatures
 from services.messages import Escalation, Label, Reply, Sample, input_topic
@@ -59,13 +60,18 @@ class Site:
         self.statuses: list[bytes] = []
         self._stack = contextlib.ExitStack()
         self._spool: Spool | None = None
-        self._worker: EdgeWorker | None = None
+        self._edge: Edge | None = None
 
     @property
     def worker(self) -> EdgeWorker:
         """The edge worker that runs."""
-        assert self._worker is not None
-        return self._worker
+        return self.edge.worker
+
+    @property
+    def edge(self) -> Edge:
+        """The edge worker that runs, with its parts."""
+        assert self._edge is not None
+        return self._edge
 
     def settings(self, edge: Mapping[str, Any] | None = None, mqtt: Mapping[str, Any] | None = None) -> Settings:
         """Settings for this site; `edge` and `mqtt` change single ones."""
@@ -87,18 +93,25 @@ class Site:
         with contextlib.ExitStack() as stack:
             spool = stack.enter_context(Spool(settings.edge.spool, site=SITE, worker=WORKER))
             engine = EdgeEngine(self.bundle)
-            worker = EdgeWorker(settings, self.bundle.manifest, engine, spool, self.metrics, self.traces)
-            worker.start()
+            edge = compose(
+                settings=settings,
+                manifest=self.bundle.manifest,
+                engine=engine,
+                spool=spool,
+                metrics=self.metrics,
+                traces=self.traces,
+            )
+            edge.worker.start()
             stack.pop_all()
-        self._spool, self._worker = spool, worker
-        return worker
+        self._spool, self._edge = spool, edge
+        return edge.worker
 
     def stop_edge(self) -> None:
         """Stop it in order."""
-        if self._worker is not None and self._spool is not None:
-            self._worker.stop()
+        if self._edge is not None and self._spool is not None:
+            self._edge.worker.stop()
             self._spool.close()
-            self._worker = None
+            self._edge = None
 
     def publish(self, device: str, *payloads: bytes, qos: int = 1) -> None:
         """Publish as a device, and wait until the broker has taken all of it."""

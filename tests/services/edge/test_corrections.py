@@ -28,7 +28,7 @@ def test_an_answer_after_the_final_changes_nothing_unless_corrections_are_asked_
     with site.cloud() as cloud:
         cloud.answer(1, says(3))
     wait_for(lambda: site.count("replies_received_total", outcome="late") == 1, "the late reply")
-    wait_for(lambda: site.worker._streams.current.read_replies() == [], "it is deleted")
+    wait_for(lambda: site.edge.escalations.streams.current.read_replies() == [], "it is deleted")
     assert [one.status for one in site.heard] == ["provisional", "final"]
 
 
@@ -55,7 +55,7 @@ def test_a_shed_sample_is_corrected_also_by_a_worker_started_later_and_its_final
     wait_for(site.finals, "the surer one is shed")
     assert site.finals()["cam", f"s-{sure}"].reason == "shed"
     wait_for(lambda: site.count("escalations_total", device="cam", again="no") == 2, "the other escalation")
-    wait_for(lambda: site.worker._journal.counts["done"] == 1, "the row is done")
+    wait_for(lambda: site.edge.journal.counts["done"] == 1, "the row is done")
     site.stop_edge()
     with site.cloud() as cloud:
         cloud.answer(2, says((site.finals()["cam", f"s-{sure}"].class_index + 1) % 10))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hybrid_model import energy
+from services.edge.ingest import Quarantine
 from services.edge.ingest.inbox import Arrival
-from services.edge.ingest.quarantine import Attempts
 from services.edge.journal.in_hand import InHand
 from services.edge.journal.samples import Journal
 from services.messages import input_topic
@@ -59,17 +59,22 @@ def test_an_acknowledgement_for_a_connection_that_is_gone_is_counted(site: Site,
     site.start_edge(thresholds=ALL_LEAVE)
     wait_for(lambda: site.count("mqtt_connected") == 1, "the connection")
     earlier = Delivery(input_topic(SITE, "cam"), sample(1), 1, False, False, 1, 1e9)
-    site.worker._link.acknowledge([replace(earlier, generation=0)])
+    site.edge.connection.link.acknowledge([replace(earlier, generation=0)])
     wait_for(lambda: site.count("acknowledgements_discarded_total") == 1, "it is counted")
 
 
 def test_a_message_that_is_run_alone_is_counted(tmp_path: Path) -> None:
     metrics = EdgeMetrics()
-    arrivals = [Arrival(Delivery("in/cam", one, 1, False, False, 1, 1e9), 0, "cam") for one in (b"a", b"b", b"c")]
+    arrivals = [Arrival.of(Delivery("in/cam", one, 1, False, False, 1, 1e9), 0, "cam") for one in (b"a", b"b", b"c")]
     with Journal(tmp_path / "journal.sqlite") as journal:
-        [run] = Attempts(journal.attempted, InHand(tmp_path / "in-hand", 8), metrics, max_deliveries=2).runs(arrivals)
-        Attempts(journal.attempted, InHand(tmp_path / "in-hand", 8), metrics, max_deliveries=2).begin(run)
-        after = Attempts(journal.attempted, InHand(tmp_path / "in-hand", 8), metrics, max_deliveries=2)
+
+        def quarantine() -> Quarantine:
+            in_hand = InHand(tmp_path / "in-hand", 8)
+            return Quarantine(attempts=journal.attempts, in_hand=in_hand, metrics=metrics, max_deliveries=2)
+
+        [run] = quarantine().runs(arrivals)
+        quarantine().begin(run)
+        after = quarantine()
         for alone in after.runs(arrivals):
             after.begin(alone)
             after.end(alone)

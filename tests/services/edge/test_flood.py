@@ -30,15 +30,15 @@ GROWTH_BYTES_MAX = 16 << 20  # of the 60 MB that are sent; the inbox has room fo
 #: A worker that needs this long for every picture.
 SLOW = f"""
 import time
-from services.edge.ingest import decoding as decode
+from services.edge.ingest.decoding import image
 
-open_picture = decode.Image.open
+open_picture = image.Image.open
 
 def open_slowly(file, **options):
     time.sleep({SERVICE_S})
     return open_picture(file, **options)
 
-decode.Image.open = open_slowly
+image.Image.open = open_slowly
 {RUN}
 """
 

@@ -44,15 +44,15 @@ def test_answers_that_come_while_the_broker_is_away_are_published_when_it_is_bac
     wait_for(lambda: "not connected" in "".join(site.worker.impediments), "the worker is not ready")
     with site.cloud() as cloud:
         cloud.answer(50, classify)
-    wait_for(lambda: site.worker._journal.counts["final"] == 50, "all labels are in the journal")
-    stored = [row.label for row in site.worker._journal.unpublished(limit=100)]
+    wait_for(lambda: site.edge.journal.counts["final"] == 50, "all labels are in the journal")
+    stored = [row.label for row in site.edge.journal.unpublished(limit=100)]
     assert site.worker.healthy
     assert final_payloads(site) == []
     mqtt_broker.start()
     wait_for(lambda: len(site.finals()) == 50, "every label", 30)
     assert final_payloads(site) == stored
     assert [Label.decode(one).id for one in stored] == [f"s-{number}" for number in range(50)]
-    wait_for(lambda: site.worker._journal.counts["done"] == 50, "all rows done")
+    wait_for(lambda: site.edge.journal.counts["done"] == 50, "all rows done")
     assert site.worker.impediments == []
 
 

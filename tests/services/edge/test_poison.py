@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services.edge.journal.samples import Journal
 from services.edge.process import HANG_STATUS
 from services.messages import Sample
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
+from tests.rejected import rejections
 from tests.services.edge.processes import RUN, EdgeProcess, edge_process
 from tests.services.edge.site import ALL_LEAVE, Site, pixels, sample
 from tests.services.edge.test_worker_windows import ids, readings
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True
 #: A worker whose decoders fail as those written in C do, on what they are marked to fail on.
 FRAGILE = f"""
 import ctypes, time
-from services.edge.ingest import decoding as decode
+from services.edge.ingest.decoding import image, sensor
 
 def fail(content):
     if b"deadly" in content:
@@ -37,7 +37,7 @@ def fail(content):
     if b"seizing" in content:
         ctypes.PyDLL(None).sleep(3600)  # with the interpreter's lock: no other thread runs
 
-open_picture, parse_json = decode.Image.open, decode.parse_json
+open_picture, parse_json = image.Image.open, sensor.parse_json
 
 def open_fragile(file, **options):
     fail(file.getvalue())
@@ -47,7 +47,7 @@ def parse_fragile(payload):
     fail(payload)
     return parse_json(payload)
 
-decode.Image.open, decode.parse_json = open_fragile, parse_fragile
+image.Image.open, sensor.parse_json = open_fragile, parse_fragile
 {RUN}
 """
 
@@ -72,8 +72,7 @@ def begun(worker: EdgeProcess, wait_for: WaitFor) -> None:
 
 
 def rejected(worker: EdgeProcess) -> list[tuple[str, str]]:
-    with Journal(worker.spool / "journal.sqlite") as journal:
-        return [(one.device, one.reason) for one in journal.rejections.latest()]
+    return [(each.device, each.reason) for each in rejections(worker.spool / "journal.sqlite")]
 
 
 def test_a_payload_that_crashes_the_decoder_is_rejected_after_its_lone_attempts_and_the_rest_goes_on(

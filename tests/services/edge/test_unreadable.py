@@ -44,7 +44,7 @@ def rig(redis_server: RedisServer, wait_for: WaitFor) -> Iterator[Rig]:
 
 
 def stream(site: Site) -> Stream:
-    return site.worker._streams.current.streams[0]
+    return site.edge.escalations.streams.current.streams[0]
 
 
 def publish(site: Site, raw: Any, wait_for: WaitFor, count: int) -> None:
@@ -89,7 +89,7 @@ def test_what_nobody_could_read_is_sent_again_where_redis_lost_the_word_of_it(
     with rig.working():
         wait_for(lambda: raw.scard(stream(site).unread) == 1, "it is a dead letter")
         raw.flushall()
-        site.worker._uplink._due["resend"] = 0.0
+        site.edge.escalations.look_again()
         wait_for(site.finals, "the final label", 30)
     assert site.finals()["cam", "s-0"].reason == "escalated"
 

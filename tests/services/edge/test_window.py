@@ -8,8 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.ingest.decoding import Readings
-from services.edge.window import Advance, Window, WindowRule, WindowState, advance, restarted
+from services.edge.window import Advance, Readings, Window, WindowRule, WindowState, advance, restarted
 
 PERIOD_S = 0.02
 RULE = WindowRule(length=8, hop=4, period_s=PERIOD_S)

@@ -17,6 +17,7 @@ from services.edge.journal.samples import Journal
 from services.messages import Reply, Status, label_topic
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
+from tests.rejected import rejections
 from tests.services.edge.site import ALL_LEAVE, ALL_RISE, SITE, WORKER, Site, fails, pixels, sample, says
 from tests.services.mqtt.proxy import Proxy
 
@@ -87,7 +88,7 @@ def test_replies_are_deleted_once_they_are_committed(site: Site, wait_for: WaitF
     with site.cloud() as cloud:
         cloud.answer(5, says(3))
     wait_for(lambda: len(site.finals()) == 5, "the finals")
-    features = site.worker._streams.current
+    features = site.edge.escalations.streams.current
     wait_for(lambda: features.read_replies() == [], "an empty reply stream")
 
 
@@ -117,7 +118,7 @@ def test_a_sample_that_comes_again_gets_the_same_label_again_and_no_second_decis
     site.start_edge(thresholds=ALL_LEAVE)
     site.publish("cam", sample(1))
     wait_for(lambda: len(site.raw) == 1, "the label")
-    wait_for(lambda: site.worker._journal.counts["done"] == 1, "the row done")
+    wait_for(lambda: site.edge.journal.counts["done"] == 1, "the row done")
     site.publish("cam", sample(1))
     wait_for(lambda: len(site.raw) == 2, "the label again")
     assert site.raw[0] == site.raw[1]
@@ -131,7 +132,7 @@ def test_a_hard_sample_that_comes_again_stays_waiting_and_is_not_sent_twice(site
     wait_for(lambda: site.count("escalations_total", device="cam", again="no") == 1, "the escalation")
     site.publish("cam", sample(1))
     wait_for(lambda: site.count("samples_redelivered_total", state="waiting") == 1, "the redelivery")
-    assert site.worker._streams.current.queue().length == 1
+    assert site.edge.escalations.streams.current.queue().length == 1
     assert len(site.heard) == 1
 
 
@@ -183,7 +184,7 @@ def test_bad_input_is_counted_listed_and_acknowledged_and_the_rest_goes_on(site:
     wait_for(lambda: site.count("messages_acknowledged_total") == len(BAD) + 1, "all acknowledged")
     for reason in BAD:
         assert site.count("drops_total", reason=reason) == 1, reason
-    listed = {one.reason: one.device for one in site.worker._journal.rejections.latest()}
+    listed = {one.reason: one.device for one in rejections(site.folder / "spool" / "journal.sqlite")}
     assert listed == dict.fromkeys(BAD, "cam")
 
 
@@ -212,14 +213,14 @@ def test_after_a_restart_labels_that_were_not_published_are_published_as_they_we
 ) -> None:
     site.start_edge(thresholds=ALL_LEAVE)
     site.publish("cam", sample(1))
-    wait_for(lambda: site.worker._journal.counts["done"] == 1, "the label")
+    wait_for(lambda: site.edge.journal.counts["done"] == 1, "the label")
     site.stop_edge()
     with Journal(site.folder / "spool" / "journal.sqlite") as journal:
         journal._database._db.execute("UPDATE samples SET state = 'final'")  # as if its PUBACK had never come
     site.start_edge(thresholds=ALL_LEAVE)
     wait_for(lambda: len(site.raw) == 2, "the label again")
     assert site.raw[0] == site.raw[1]
-    wait_for(lambda: site.worker._journal.counts["done"] == 1, "the row done")
+    wait_for(lambda: site.edge.journal.counts["done"] == 1, "the row done")
 
 
 def test_after_redis_lost_everything_hard_samples_are_sent_again_and_answered_once(
@@ -246,12 +247,12 @@ def test_while_redis_is_away_the_edge_goes_on_and_multiplies_nothing(
     redis_server.stop()
     site.publish("cam", *(sample(number) for number in range(1, 6)))
     wait_for(lambda: len(site.heard) == 6, "provisional labels")
-    wait_for(lambda: not site.worker._uplink.reachable, "the loss is noticed")
+    wait_for(lambda: not site.edge.escalations.reachable, "the loss is noticed")
     redis_server.start()
     with site.cloud() as cloud:
         cloud.answer(6, says(3), timeout_s=30)
     wait_for(lambda: len(site.finals()) == 6, "the finals")
-    assert site.worker._streams.current.queue().length == 0
+    assert site.edge.escalations.streams.current.queue().length == 0
 
 
 def test_an_edge_starts_without_redis_and_escalates_when_it_comes(
@@ -274,7 +275,7 @@ def test_after_its_deadline_the_edges_label_becomes_final(
     site.start_edge(thresholds=ALL_RISE, deadline_s=1.0 if away else 0.3)
     if away:
         redis_server.stop()
-        wait_for(lambda: not site.worker._uplink.reachable, "the loss is noticed")
+        wait_for(lambda: not site.edge.escalations.reachable, "the loss is noticed")
     site.publish("cam", sample(1))
     wait_for(site.finals, "the final label")
     assert site.finals()["cam", "s-1"].reason == ("offline" if away else "deadline")
@@ -287,7 +288,7 @@ def test_a_stream_over_its_limit_takes_no_more_and_samples_are_shed(site: Site, 
     site.publish("cam", sample(3))
     wait_for(site.finals, "the final label")
     assert site.finals()["cam", "s-3"].reason == "shed"
-    assert site.worker._streams.current.queue().length == 3
+    assert site.edge.escalations.streams.current.queue().length == 3
 
 
 def test_no_more_samples_wait_than_the_bound(site: Site, wait_for: WaitFor) -> None:
@@ -295,7 +296,7 @@ def test_no_more_samples_wait_than_the_bound(site: Site, wait_for: WaitFor) -> N
     site.publish("cam", *(sample(number) for number in range(5)))
     wait_for(lambda: len(site.finals()) == 3, "three final labels")
     assert {one.reason for one in site.finals().values()} == {"shed"}
-    assert site.worker._journal.counts["waiting"] == 2
+    assert site.edge.journal.counts["waiting"] == 2
 
 
 def test_replies_that_nobody_waits_for_or_can_read_are_counted_and_deleted(
@@ -304,7 +305,7 @@ def test_replies_that_nobody_waits_for_or_can_read_are_counted_and_deleted(
     import redis
 
     site.start_edge()
-    features = site.worker._streams.current
+    features = site.edge.escalations.streams.current
     key = features.streams[0].replies(SITE, WORKER)
     with redis.Redis(port=redis_server.port) as raw:
         raw.xadd(key, {"m": b"garbage"})
@@ -371,7 +372,7 @@ def test_labels_that_memory_has_no_room_for_are_fetched_from_the_journal(
     site.start_edge(mqtt={"inflight_max": 2}, thresholds=ALL_LEAVE)
     site.publish("cam", *(sample(number) for number in range(100)))
     wait_for(lambda: len(site.finals()) == 100, "every final", timeout_s=30)
-    wait_for(lambda: site.worker._journal.counts == {"waiting": 0, "final": 0, "done": 100}, "all rows done")
+    wait_for(lambda: site.edge.journal.counts == {"waiting": 0, "final": 0, "done": 100}, "all rows done")
     assert len(site.heard) == 100
 
 
@@ -386,7 +387,7 @@ def test_a_link_that_is_cut_again_and_again_loses_nothing_and_changes_nothing(
             if number % 60 == 30:
                 proxy.cut()
         wait_for(lambda: len(site.finals()) == 300, "every final", timeout_s=30)
-        assert site.worker._link.generation > 1
+        assert site.edge.connection.link.generation > 1
         forms: dict[str, set[bytes]] = {}
         for label, raw in zip(site.heard, site.raw, strict=True):
             forms.setdefault(label.id, set()).add(raw)

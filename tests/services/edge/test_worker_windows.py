@@ -169,7 +169,7 @@ def test_devices_that_somebody_makes_up_leave_neither_states_nor_marks_without_b
 ) -> None:
     site.start_edge(**SENSOR, window_devices_max=10)
     hear(site, wait_for, *((f"made-up-{number}", readings(0)) for number in range(300)))
-    stored = site.worker._journal.windows
+    stored = site.edge.journal.windows
     assert (stored.devices, stored.marks) == (10, 10)
     assert site.count("window_devices_evicted_total") == 290
     site.stop_edge()

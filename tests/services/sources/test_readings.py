@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybrid_model.data import Dataset, Split
-from services.edge.ingest.decoding import decode_readings
+from services.edge.ingest.decoding.sensor import decode_readings
 from services.edge.window import WindowRule, WindowState, advance
 from services.messages import window_id
 from services.sources.errors import SourceError

@@ -36,7 +36,7 @@ def publish_until_they_wait(site: Site, wait_for: WaitFor, count: int) -> None:
 
 def stream(site: Site) -> str:
     """Key of the stream that the edge sends into."""
-    return site.worker._streams.current.streams[0].features
+    return site.edge.escalations.streams.current.streams[0].features
 
 
 def test_after_a_loss_samples_are_sent_again_at_a_pace_and_fresh_ones_go_before_them(
@@ -46,7 +46,7 @@ def test_after_a_loss_samples_are_sent_again_at_a_pace_and_fresh_ones_go_before_
     site.start_edge(thresholds=ALL_RISE, resend_per_s=per_s)
     publish_until_they_wait(site, wait_for, lost)
     raw.flushall()
-    site.worker._uplink._due["resend"] = 0.0  # instead of waiting for the next look
+    site.edge.escalations.look_again()  # instead of waiting for the next look
     wait_for(lambda: raw.xlen(stream(site)) > 0, "the first is sent again", 30)
     site.publish("cam", sample(lost))
     wait_for(lambda: raw.xlen(stream(site)) == lost + 1, "all are there", 60)
@@ -76,7 +76,7 @@ def test_nothing_is_sent_again_while_its_entry_stands(
     wait_for(lambda: looks() > before + 40, "the rows are looked for again and again", 60)
     assert raw.xlen(stream(site)) == 20
     assert site.count("escalations_total", device="cam", again="yes") == 0
-    rows = site.worker._journal.waiting(limit=100)
+    rows = site.edge.journal.waiting(limit=100)
     assert {Escalation.decode(row.escalation).attempt for row in rows} == {1}
 
 
@@ -109,48 +109,68 @@ def test_a_stream_that_is_too_large_takes_no_more(site: Site, raw: Any, wait_for
     assert raw.xlen(stream(site)) > 100
 
 
-def test_a_full_redis_sheds_and_is_drained_and_takes_samples_again(site: Site, raw: Any, wait_for: WaitFor) -> None:
+@pytest.mark.parametrize(
+    ("setting", "refuses", "takes"), [("maxmemory", 1, 0), ("min-replicas-to-write", 1, 0)], ids=["full", "no replica"]
+)
+def test_a_redis_that_refuses_writes_is_an_outage_and_costs_no_sample_its_answer(
+    site: Site, raw: Any, wait_for: WaitFor, setting: str, refuses: int, takes: int
+) -> None:
+    """The journal has room: rows wait, and are sent once Redis takes them."""
+    site.start_edge(thresholds=ALL_RISE)
+    publish_until_they_wait(site, wait_for, 2)
+    raw.config_set(setting, refuses)
+    site.publish("cam", *(sample(number) for number in range(2, 10)))
+    wait_for(lambda: site.edge.journal.counts["waiting"] == 10, "all wait")
+    wait_for(lambda: not site.edge.escalations.reachable, "the refusal is noticed")
+    raw.config_set(setting, takes)
+    with site.cloud() as cloud:
+        cloud.answer(10, says(3), timeout_s=30)
+    wait_for(lambda: len(site.finals()) == 10, "all are answered", 30)
+    assert {label.reason for label in site.finals().values()} == {"escalated"}
+
+
+def test_what_lies_in_a_full_redis_is_answered_while_it_takes_nothing_new(
+    site: Site, raw: Any, wait_for: WaitFor
+) -> None:
     site.start_edge(thresholds=ALL_RISE)
     publish_until_they_wait(site, wait_for, 2)
     raw.config_set("maxmemory", 1)
-    site.publish("cam", sample(2))
-    wait_for(lambda: ("cam", "s-2") in site.finals(), "it is shed")
-    assert site.finals()["cam", "s-2"].reason == "shed"
-    assert site.worker._uplink.reachable
     with site.cloud() as cloud:
         cloud.answer(2, says(3))
-        wait_for(lambda: len(site.finals()) == 3, "what was in the stream is answered")
-        assert {site.finals()["cam", f"s-{number}"].reason for number in range(2)} == {"escalated"}
-        raw.config_set("maxmemory", 0)
-
-        def taken() -> bool:
-            number = len(site.finals())
-            site.publish("cam", sample(number))
-            wait_for(lambda: len(site.finals()) > number or raw.xlen(stream(site)), "it is shed, or waits")
-            return bool(raw.xlen(stream(site)))
-
-        wait_for(taken, "samples are taken again", 30)
-        cloud.answer(1, says(3))
+    wait_for(lambda: len(site.finals()) == 2, "what was in the stream is answered")
+    assert {label.reason for label in site.finals().values()} == {"escalated"}
 
 
-def test_a_full_redis_sheds_no_sample_whose_entry_stands(site: Site, raw: Any, wait_for: WaitFor) -> None:
-    """As where it refused in the middle of a batch."""
+def test_while_redis_refuses_writes_the_limits_of_the_journal_still_hold(
+    site: Site, raw: Any, wait_for: WaitFor
+) -> None:
+    site.start_edge(thresholds=ALL_RISE, waiting_max=4)
+    publish_until_they_wait(site, wait_for, 2)
+    raw.config_set("maxmemory", 1)
+    site.publish("cam", *(sample(number) for number in range(2, 10)))
+    wait_for(lambda: len(site.finals()) == 6, "the surest of ten are shed")
+    assert {label.reason for label in site.finals().values()} == {"shed"}
+    assert site.edge.journal.counts["waiting"] == 4
+
+
+def test_no_sample_is_shed_whose_entry_stands(site: Site, raw: Any, wait_for: WaitFor) -> None:
+    """As where Redis refused in the middle of a batch, and is at its limits when it takes writes again."""
     site.start_edge(thresholds=ALL_RISE)
     publish_until_they_wait(site, wait_for, 1)
-    site.worker._uplink._shed([("cam", "s-0")])
-    assert site.worker._journal.counts["waiting"] == 1
+    site.edge.escalations._sender._shed([("cam", "s-0")])
+    assert site.edge.journal.counts["waiting"] == 1
 
 
 def test_a_redis_that_only_reads_counts_as_away(site: Site, raw: Any, wait_for: WaitFor) -> None:
     site.start_edge(thresholds=ALL_RISE, deadline_s=2.0)
-    wait_for(lambda: site.worker._uplink.reachable and site.count("redis_reachable") == 1, "Redis is reached")
+    wait_for(lambda: site.edge.escalations.reachable and site.count("redis_reachable") == 1, "Redis is reached")
     raw.replicaof("127.0.0.1", 1)
     site.publish("cam", sample(0))
     wait_for(site.finals, "the final label", 30)
     assert site.finals()["cam", "s-0"].reason == "offline"
-    assert not site.worker._uplink.reachable
+    assert not site.edge.escalations.reachable
     raw.replicaof("no", "one")
-    wait_for(lambda: site.worker._uplink.reachable, "it is reached again", 30)
+    wait_for(lambda: site.edge.escalations.reachable, "it is reached again", 30)
 
 
 def test_a_final_sample_is_not_sent(site: Site, redis_server: RedisServer, raw: Any, wait_for: WaitFor) -> None:

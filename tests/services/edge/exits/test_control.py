@@ -46,7 +46,7 @@ def alone(edge: dict[str, Any] | None = None, bundle: Any = DIGITS, **changes: A
     metrics = EdgeMetrics()
     settings = load(overrides={"edge": edge or {}}).edge
     engine = EdgeEngine(bundle)
-    return ExitControl(settings, bundle.manifest, engine, metrics, **changes), metrics
+    return ExitControl(settings=settings, manifest=bundle.manifest, engine=engine, metrics=metrics, **changes), metrics
 
 
 class Clock:

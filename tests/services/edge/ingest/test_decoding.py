@@ -16,7 +16,10 @@ from PIL import Image
 
 from hybrid_model.bundle import Input
 from services.edge.errors import EdgeError
-from services.edge.ingest.decoding import Decoder, Readings, decode_picture, decode_readings
+from services.edge.ingest.decoding import payload_kind
+from services.edge.ingest.decoding.image import decode_picture
+from services.edge.ingest.decoding.sensor import decode_readings
+from services.edge.window import Readings
 from services.messages import MessageError, Sample
 from services.settings import InputSettings, LimitSettings
 
@@ -33,8 +36,8 @@ def picture(shape: tuple[int, ...] = (8, 8), *, form: str = "PNG", mode: str | N
     return file.getvalue()
 
 
-def decoder(expected: Input, kind: str = "sample", **more: Any) -> Decoder:
-    return Decoder(expected, InputSettings(kind=kind, **more), LimitSettings())
+def decoder(expected: Input, kind: str = "sample", **more: Any) -> Any:
+    return payload_kind(expected, InputSettings(kind=kind, **more), LimitSettings())
 
 
 def reason(caught: pytest.ExceptionInfo[MessageError]) -> str:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from services.edge.ingest.inbox import Arrival, Intake
+from services.edge.ingest import Inbox as EdgeInbox
+from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.topics import InputTopics
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery
@@ -23,13 +24,19 @@ class Inbox:
         self.metrics = EdgeMetrics()
         self.acknowledged: list[bytes] = []
         limits = LimitSettings(payload_bytes_max=payload_bytes_max)
-        self.intake = Intake(settings, limits, InputTopics(chosen, "home"), self.metrics, self._acknowledge)
+        self.real = EdgeInbox(
+            settings=settings,
+            limits=limits,
+            topics=InputTopics(chosen, "home"),
+            metrics=self.metrics,
+            acknowledge=self._acknowledge,
+        )
 
     def put(self, topic: str, payload: bytes) -> None:
-        self.intake.take(Delivery(topic, payload, 1, False, False, 1, time.time()))
+        self.real.take(Delivery(topic, payload, 1, False, False, 1, time.time()))
 
     def take(self, count: int = 100) -> list[Arrival]:
-        return self.intake.batch(count, linger_s=0, timeout_s=0)
+        return self.real.batch(count, linger_s=0, timeout_s=0)
 
     def count(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -78,19 +85,19 @@ def test_a_topic_that_no_input_takes_is_passed_on_with_its_refusal() -> None:
 def test_a_full_inbox_has_no_room_until_a_batch_is_taken() -> None:
     inbox = Inbox(inbox_max=2)
     inbox.put("in/a", b"1")
-    assert inbox.intake.has_room()
+    assert inbox.real.has_room()
     inbox.put("in/a", b"2")
-    assert not inbox.intake.has_room()
+    assert not inbox.real.has_room()
     inbox.take(1)
-    assert inbox.intake.has_room()
+    assert inbox.real.has_room()
 
 
 def test_an_inbox_is_bounded_in_bytes_too() -> None:
     inbox = Inbox(inbox_bytes_max=1 << 16, payload_bytes_max=1 << 20)
     inbox.put("in/a", bytes(1 << 16))
-    assert not inbox.intake.has_room()
+    assert not inbox.real.has_room()
     inbox.take()
-    assert inbox.intake.has_room()
+    assert inbox.real.has_room()
 
 
 def test_an_input_may_drop_its_oldest_which_are_acknowledged_and_counted() -> None:
@@ -107,12 +114,12 @@ def test_a_batch_that_is_not_full_lingers_for_more() -> None:
     inbox = Inbox()
     inbox.put("in/a", b"1")
     threading.Timer(0.05, inbox.put, ("in/a", b"2")).start()
-    assert payloads(inbox.intake.batch(2, linger_s=5, timeout_s=0)) == [b"1", b"2"]
+    assert payloads(inbox.real.batch(2, linger_s=5, timeout_s=0)) == [b"1", b"2"]
 
 
 def test_a_nudge_ends_the_wait() -> None:
     inbox = Inbox()
-    threading.Timer(0.05, inbox.intake.nudge).start()
+    threading.Timer(0.05, inbox.real.nudge).start()
     begun = time.monotonic()
-    assert inbox.intake.batch(2, linger_s=0, timeout_s=10) == []
+    assert inbox.real.batch(2, linger_s=0, timeout_s=10) == []
     assert time.monotonic() - begun < 5

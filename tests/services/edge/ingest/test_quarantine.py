@@ -9,7 +9,7 @@ import pytest
 
 from services.edge.errors import EdgeError
 from services.edge.ingest.inbox import Arrival
-from services.edge.ingest.quarantine import Attempts, Run
+from services.edge.ingest.quarantine import Quarantine, Run
 from services.edge.journal.in_hand import InHand
 from services.edge.journal.samples import Journal
 from services.metrics import EdgeMetrics
@@ -23,7 +23,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def arrivals(*payloads: str) -> list[Arrival]:
-    return [Arrival(Delivery("in/cam", one.encode(), 1, False, False, 1, 1e9), 0, "cam") for one in payloads]
+    return [Arrival.of(Delivery("in/cam", one.encode(), 1, False, False, 1, 1e9), 0, "cam") for one in payloads]
 
 
 class Worker:
@@ -35,18 +35,23 @@ class Worker:
 
     def begin_anew(self) -> None:
         in_hand = InHand(self._folder / "in-hand", 8)
-        self.attempts = Attempts(self._journal.attempted, in_hand, EdgeMetrics(), max_deliveries=self._max_deliveries)
+        self.quarantine = Quarantine(
+            attempts=self._journal.attempts,
+            in_hand=in_hand,
+            metrics=EdgeMetrics(),
+            max_deliveries=self._max_deliveries,
+        )
 
     def handle(self, batch: list[Arrival], *, until: str | None = None) -> list[str]:
         """What runs together, as text; the process ends uncleanly in the run that holds `until`."""
         runs = []
-        for run in self.attempts.runs(batch):
+        for run in self.quarantine.runs(batch):
             runs.append(told(run))
-            self.attempts.begin(run)
+            self.quarantine.begin(run)
             if until is not None and until in told(run):
                 self.begin_anew()
                 return runs
-            self.attempts.end(run)
+            self.quarantine.end(run)
         return runs
 
 
@@ -69,7 +74,7 @@ def test_what_was_in_hand_runs_alone_in_its_order_and_together_again_once_it_was
     worker.handle(arrivals("b", "c"), until="b")
     assert worker.handle(arrivals("a", "b", "c", "d", "e")) == ["a", "b", "c", "de"]
     assert worker.handle(arrivals("a", "b", "c", "d", "e")) == ["abcde"]
-    assert journal.attempted.counts() == {}
+    assert journal.attempts.counts() == {}
 
 
 def test_a_message_that_ends_every_attempt_is_refused_and_stays_so(journal: Journal, tmp_path: Path) -> None:
@@ -87,24 +92,24 @@ def test_a_message_that_ends_every_attempt_is_refused_and_stays_so(journal: Jour
 def test_the_attempt_is_counted_before_it_is_made(journal: Journal, tmp_path: Path) -> None:
     worker = Worker(journal, tmp_path)
     worker.handle(arrivals("x"), until="x")
-    [run] = worker.attempts.runs(arrivals("x"))
-    worker.attempts.begin(run)
-    assert list(journal.attempted.counts().values()) == [1]
+    [run] = worker.quarantine.runs(arrivals("x"))
+    worker.quarantine.begin(run)
+    assert list(journal.attempts.counts().values()) == [1]
 
 
 def test_what_failed_for_another_reason_is_no_suspect(journal: Journal, tmp_path: Path) -> None:
     worker = Worker(journal, tmp_path)
-    [run] = worker.attempts.runs(arrivals("a", "b"))
-    worker.attempts.begin(run)
-    worker.attempts.put_down()
+    [run] = worker.quarantine.runs(arrivals("a", "b"))
+    worker.quarantine.begin(run)
+    worker.quarantine.put_down()
     worker.begin_anew()
     assert worker.handle(arrivals("a", "b")) == ["ab"]
 
 
 def test_only_the_latest_suspects_are_kept(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.journal.rejections._ATTEMPTED_MAX", 3)
-    journal.attempted.note(bytes([number]) * 16 for number in range(5))
-    assert set(journal.attempted.counts()) == {bytes([number]) * 16 for number in (2, 3, 4)}
+    journal.attempts.note(bytes([number]) * 16 for number in range(5))
+    assert set(journal.attempts.counts()) == {bytes([number]) * 16 for number in (2, 3, 4)}
 
 
 @pytest.mark.parametrize("content", [b"", b"\x05", b"\xff\xff\xff\xff" + bytes(40), b"\x02\x00\x00\x00" + bytes(16)])

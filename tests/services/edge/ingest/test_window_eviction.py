@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from services.edge.errors import StorageError
-from services.edge.ingest.decoding import Readings
-from services.edge.ingest.window_eviction import WindowBounds
-from services.edge.ingest.windows import Windowing
-from services.edge.journal.disk import Storage
+from services.edge.ingest.window_eviction import WindowEviction
+from services.edge.ingest.windows import WindowAssembly
+from services.edge.journal import Disk
 from services.edge.journal.records import Batch
 from services.edge.journal.samples import Journal
 from services.edge.publish.finals import Finals
-from services.edge.upkeep.journal_limits import Bounds
-from services.edge.window import WindowRule, WindowState
+from services.edge.upkeep.journal_limits import JournalLimits
+from services.edge.window import Readings, WindowRule, WindowState
 from services.messages.names import NAME_CHARS_MAX
 from services.metrics import DeviceNames, EdgeMetrics
 
@@ -43,13 +42,17 @@ def hear(journal: Journal, *devices: str, mark: int = 5, epoch: int = 0, rows: i
         journal.commit(Batch(windows=states, marks=[(device, mark, b"h")]))
 
 
+def assembly(journal: Journal) -> WindowAssembly:
+    return WindowAssembly(stored=journal.windows, rule=RULE, metrics=EdgeMetrics(), devices=DeviceNames(1), channels=1)
+
+
 def bounds(
     journal: Journal, *, devices_max: int = 100, state_bytes: int = 1, journal_bytes_max: int = 512 * MIB
-) -> tuple[WindowBounds, EdgeMetrics]:
+) -> tuple[WindowEviction, EdgeMetrics]:
     metrics = EdgeMetrics()
-    made = WindowBounds(
-        journal.windows,
-        metrics,
+    made = WindowEviction(
+        stored=journal.windows,
+        metrics=metrics,
         devices_max=devices_max,
         state_bytes=state_bytes,
         journal_bytes_max=journal_bytes_max,
@@ -65,7 +68,7 @@ def test_the_devices_that_are_silent_longest_are_forgotten_with_their_marks(jour
     hear(journal, "a", "b", "c", "d")
     hear(journal, "a", mark=6)
     kept, metrics = bounds(journal, devices_max=2)
-    assert list(kept.keep()) == ["b", "c"]
+    assert list(kept.evict()) == ["b", "c"]
     assert [name for name in "abcd" if journal.windows.of(name, channels=1).high is not None] == ["a", "d"]
     assert [name for name in "abcd" if journal.windows.knows(name, 5, b"h")] == ["a", "d"]
     assert (journal.windows.devices, journal.windows.marks) == (2, 3)
@@ -76,7 +79,7 @@ def test_only_windows_that_were_begun_are_counted_as_given_up(journal: Journal) 
     hear(journal, "empty", rows=0)
     hear(journal, "begun", "last")
     kept, metrics = bounds(journal, devices_max=1)
-    kept.keep()
+    kept.evict()
     assert count(metrics, "window_tails_total", cause="evicted") == 1
 
 
@@ -112,7 +115,7 @@ def test_of_the_marks_of_all_devices_the_oldest_are_forgotten_and_windows_stay(j
     for first in range(0, kept.marks_max + 1000, 500):
         hear(journal, f"device-{first}")
         journal.commit(Batch(marks=[(f"device-{first}", mark, b"h") for mark in range(10, 510)]))
-        kept.keep()
+        kept.evict()
         assert journal.windows.marks <= kept.marks_max
     assert count(metrics, "window_marks_evicted_total") > 0
     assert not journal.windows.knows("device-0", 10, b"h")
@@ -129,8 +132,16 @@ def test_marks_give_way_where_the_journal_is_too_large_because_devices_have_long
             sent += 500
         assert sent < bounds(journal, journal_bytes_max=16 * MIB)[0].marks_max
         nothing_waits = cast(Finals, None)
-        chores = Bounds(journal, nothing_waits, Storage(metrics), metrics, waiting_max=1, bytes_max=16 * MIB)
-        chores.evict()
+        limits = JournalLimits(
+            journal=journal,
+            finals=nothing_waits,
+            disk=Disk(metrics=metrics),
+            metrics=metrics,
+            waiting_max=1,
+            bytes_max=16 * MIB,
+            dedupe_window_s=86_400,
+        )
+        limits.evict()
         assert journal.over_bytes <= 0
         assert journal.windows.marks == sent - count(metrics, "window_marks_evicted_total") < sent
         assert journal.windows.knows(device, sent - 1, b"h")
@@ -151,25 +162,25 @@ def test_what_is_not_stored_or_not_evicted_is_not_counted(journal: Journal) -> N
 
 def test_the_marks_of_a_device_are_bounded_also_when_the_worker_often_starts_anew(journal: Journal) -> None:
     for first in range(0, 4000, 100):
-        windowing = Windowing(journal.windows, RULE, EdgeMetrics(), DeviceNames(1), channels=1)
+        windowing = assembly(journal)
         for mark in range(first, first + 100):
             batch = Batch()
             windowing.feed("phone", Readings(np.zeros((1, 1), np.float32), mark, 1, None), b"h")
             windowing.write(batch)
             journal.commit(batch)
-            windowing.keep()
+            windowing.committed()
     assert journal.windows.marks_of("phone") < RULE.marks_kept + 1024 + 100
     assert all(journal.windows.knows("phone", mark, b"h") for mark in range(3990, 4000))
 
 
 def test_a_device_that_was_forgotten_is_not_remembered_in_memory_either(journal: Journal) -> None:
-    windowing = Windowing(journal.windows, RULE, EdgeMetrics(), DeviceNames(1), channels=1)
+    windowing = assembly(journal)
     for device in ("a", "b"):
         batch = Batch()
         windowing.feed(device, Readings(np.zeros((5, 1), np.float32), 0, 1, None), b"h")
         windowing.write(batch)
         journal.commit(batch)
-        windowing.keep()
-    windowing.forget(bounds(journal, devices_max=1)[0].keep())
+        windowing.committed()
+    windowing.forget(bounds(journal, devices_max=1)[0].evict())
     [window] = windowing.feed("a", Readings(np.zeros((8, 1), np.float32), 5, 1, None), b"h") or []
     assert (window.epoch, window.first_mark) == (1, 5)

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,7 +220,7 @@ def test_a_journal_of_version_2_goes_on_with_its_windows_and_marks(path: Path) -
     with closing(sqlite3.connect(path)) as db:
         db.executescript(
             "DROP INDEX marks_known; DROP TABLE epochs; CREATE INDEX marks_device ON marks (device, n);"
-            " PRAGMA user_version = 2"
+            " ALTER TABLE samples DROP COLUMN arrived_s; PRAGMA user_version = 2"
         )
     with Journal(path) as journal:
         assert journal.windows.of("phone", channels=1).high == 9
@@ -228,6 +229,18 @@ def test_a_journal_of_version_2_goes_on_with_its_windows_and_marks(path: Path) -
         assert (journal.windows.devices, journal.windows.marks) == (1, 1)
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT name FROM sqlite_master WHERE name = 'marks_device'").fetchall() == []
+
+
+def test_a_journal_of_version_3_goes_on_and_a_new_run_knows_no_monotonic_times_of_an_earlier_one(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.commit(Batch(rows=[new_row(hard=True)]))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("ALTER TABLE samples DROP COLUMN arrived_s; PRAGMA user_version = 3")
+    with Journal(path) as journal:
+        journal.commit(Batch(rows=[replace(new_row(("cam", "later"), hard=True), arrived_s=12.5)]))
+        assert [row.arrived_s for row in journal.waiting(limit=9)] == [None, 12.5]
+        journal.begin_run()
+        assert [row.arrived_s for row in journal.waiting(limit=9)] == [None, None]
 
 
 def test_a_journal_of_a_later_version_is_refused(path: Path) -> None:

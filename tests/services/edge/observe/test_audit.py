@@ -14,6 +14,7 @@ import redis
 
 from hybrid_model import energy
 from hybrid_model.runtime import EdgeEngine
+from services.edge.escalate import EscalationMaker
 from services.edge.escalate.audit_queue import AuditQueue
 from services.edge.observe.audit import Audits
 from services.messages import Audit, Escalation
@@ -93,7 +94,7 @@ def test_hard_samples_are_never_audited_and_go_first(site, raw, wait_for, monkey
     engine = EdgeEngine(site.bundle)
     scores = engine.infer(np.stack([pixels(number) for number in range(40)])).exit_scores[:, 0]
     site.start_edge(thresholds=[float(np.median(scores))], audit=ALL)
-    uplink, go_on = site.worker._uplink, threading.Event()
+    uplink, go_on = site.edge.escalations._sender, threading.Event()
     is_due = uplink._is_due
     monkeypatch.setattr(uplink, "_is_due", lambda *what: go_on.wait(30) and is_due(*what))
     site.publish("cam", *(sample(number) for number in range(40)))
@@ -131,13 +132,13 @@ def test_while_redis_is_away_labels_go_on_and_no_energy_is_spent_on_audits(site,
     site.start_edge(thresholds=ALL_LEAVE, audit=ALL)
     wait_for(lambda: site.count("redis_reachable") == 1, "Redis is reached")
     redis_server.stop()
-    wait_for(lambda: not site.worker._uplink.reachable, "Redis is missed", 20)
+    wait_for(lambda: not site.edge.escalations.reachable, "Redis is missed", 20)
     publish_and_hear(site, wait_for, *range(5))
     assert dropped(site, "redis_away") == 5
     assert site.count("audit_energy_joules_total") == 0
     redis_server.start()
-    wait_for(lambda: site.worker._uplink.reachable, "Redis is back", 30)
-    wait_for(lambda: site.worker._router._audits._queue.refusal is None, "audits are taken again", 30)
+    wait_for(lambda: site.edge.escalations.reachable, "Redis is back", 30)
+    wait_for(lambda: site.edge.observer._audits._queue.refusal is None, "audits are taken again", 30)
     publish_and_hear(site, wait_for, 5)
     wait_for(lambda: len(audits(site, raw)) == 1, "the audit", 30)
 
@@ -152,7 +153,7 @@ def test_where_the_user_may_not_write_audits_hard_samples_go_on(site, raw, wait_
     site.start_edge(thresholds=ALL_LEAVE, audit=ALL)
     publish_and_hear(site, wait_for, *range(3))
     wait_for(lambda: dropped(site, "redis_away") == 3, "the audits are dropped")
-    assert site.worker._uplink.reachable
+    assert site.edge.escalations.reachable
     assert site.count("redis_reachable") == 1
 
 
@@ -162,10 +163,10 @@ def test_what_goes_wrong_with_audits_stops_no_worker(site, raw, wait_for, monkey
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(site.worker._router._audits, "_engine", SimpleNamespace(infer=broken))
+    monkeypatch.setattr(site.edge.observer._audits, "_engine", SimpleNamespace(infer=broken))
     publish_and_hear(site, wait_for, *range(3))
     wait_for(lambda: dropped(site, "failed") == 3, "they are dropped")
-    monkeypatch.setattr(site.worker._router._audits, "_random", SimpleNamespace(random=broken))
+    monkeypatch.setattr(site.edge.observer._audits, "_random", SimpleNamespace(random=broken))
     publish_and_hear(site, wait_for, 3)
     assert site.worker.healthy
     assert raw.exists(key(site, "audit")) == 0
@@ -177,16 +178,24 @@ def test_what_goes_wrong_while_audits_are_sent_is_no_outage(site, raw, wait_for,
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(site.worker._streams.current, "audit", broken)
+    monkeypatch.setattr(site.edge.escalations.streams.current, "audit", broken)
     publish_and_hear(site, wait_for, *range(3))
     wait_for(lambda: dropped(site, "failed") == 3, "they are dropped")
-    assert site.worker._uplink.reachable
+    assert site.edge.escalations.reachable
 
 
 def chooser(share: float) -> Audits:
     bundle, metrics = network("digits"), EdgeMetrics()
-    queue, devices = AuditQueue(10, metrics), DeviceNames(4)
-    return Audits(share, bundle.manifest, EdgeEngine(bundle), queue, metrics, devices, site=SITE, worker=WORKER)
+    queue, devices = AuditQueue(length_max=10, metrics=metrics), DeviceNames(4)
+    return Audits(
+        share=share,
+        manifest=bundle.manifest,
+        engine=EdgeEngine(bundle),
+        escalations=EscalationMaker(site=SITE, worker=WORKER, network_id=bundle.manifest.network_id),
+        queue=queue,
+        metrics=metrics,
+        devices=devices,
+    )
 
 
 def test_each_confident_sample_has_the_same_chance():
@@ -200,7 +209,7 @@ def test_each_confident_sample_has_the_same_chance():
 
 def test_what_waits_in_hand_is_bounded_and_each_drop_is_counted():
     metrics = EdgeMetrics()
-    queue = AuditQueue(10, metrics)
+    queue = AuditQueue(length_max=10, metrics=metrics)
     one = Escalation("s", SITE, WORKER, "cam", "0123456789ab", 1, ((1, 0.5),), b"f", 1e9, audit=Audit(0, 0.5))
 
     def count(reason: str) -> float | None:

@@ -68,7 +68,9 @@ class Simulation:
 
     def __init__(self, name: str, *, seed: int = 0) -> None:
         self.alert, self.metrics = Alert.deployed(), EdgeMetrics()
-        self.gauges = DriftGauges(bundle.load(bundle.resolve(name)).manifest, self.metrics, DeviceNames(10))
+        self.gauges = DriftGauges(
+            manifest=bundle.load(bundle.resolve(name)).manifest, metrics=self.metrics, devices=DeviceNames(10)
+        )
         self.pools = {device: scores(name) for device in DEVICES}
         self.random, self.now_s = np.random.default_rng(seed), 0.0
         self.pending_since: dict[str, float] = {}
@@ -133,7 +135,9 @@ def test_below_two_hundred_samples_there_is_no_index_to_fire_by() -> None:
 
 def test_devices_beyond_the_bound_share_one_index() -> None:
     metrics = EdgeMetrics()
-    gauges = DriftGauges(bundle.load(bundle.resolve("digits")).manifest, metrics, DeviceNames(1))
+    gauges = DriftGauges(
+        manifest=bundle.load(bundle.resolve("digits")).manifest, metrics=metrics, devices=DeviceNames(1)
+    )
     for device in ("first", "second", "third"):
         gauges.add([device] * 100, SimpleNamespace(exit_scores=np.zeros((100, 1), np.float32)))  # type: ignore[arg-type]
     gauges.show()
@@ -145,14 +149,16 @@ def test_devices_beyond_the_bound_share_one_index() -> None:
 def test_a_bundle_without_calibration_has_no_gauges() -> None:
     metrics = EdgeMetrics()
     manifest = bundle.load(bundle.resolve("digits")).manifest.model_copy(update={"calibration": None})
-    gauges = DriftGauges(manifest, metrics, DeviceNames(1))
+    gauges = DriftGauges(manifest=manifest, metrics=metrics, devices=DeviceNames(1))
     gauges.add(["cam"], SimpleNamespace(exit_scores=np.zeros((1, 1))))  # type: ignore[arg-type]
     gauges.show()
     assert metrics.registry.get_sample_value("dewpoint_drift_samples", {"device": "cam"}) is None
 
 
 def test_what_goes_wrong_with_drift_stops_no_worker() -> None:
-    gauges = DriftGauges(bundle.load(bundle.resolve("digits")).manifest, EdgeMetrics(), DeviceNames(1))
+    gauges = DriftGauges(
+        manifest=bundle.load(bundle.resolve("digits")).manifest, metrics=EdgeMetrics(), devices=DeviceNames(1)
+    )
     broken: Any = SimpleNamespace(exit_scores=None)
     gauges.add(["cam"], broken)
     gauges.show()

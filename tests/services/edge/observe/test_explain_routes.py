@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from hybrid_model.explanation import explain
 from hybrid_model.runtime import EdgeEngine
 from services.cli import app
-from services.edge.observe.explain_routes import Explainer
-from services.edge.observe.recent_inputs import KeptInputs
+from services.edge.observe.explain_routes import ExplainRoutes
+from services.edge.observe.recent_inputs import RecentInputs
 from services.messages.explanations import explanation_json
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
@@ -100,12 +100,14 @@ def test_a_worker_keeps_nothing_by_default_and_says_what_to_do(site: Site, wait_
 
 
 def test_one_explanation_is_computed_at_a_time() -> None:
-    digits, kept = network("digits"), KeptInputs(5, 1 << 20)
-    kept.keep([candidate(1)], result(1), [(0.5,)])
+    digits, kept = network("digits"), RecentInputs(5, 1 << 20)
+    kept.remember([candidate(1)], result(1), [(0.5,)])
     engine = EdgeEngine(digits)
 
     class Asks:
         """An engine that is asked for another explanation while it computes one."""
+
+        kernel = engine.kernel
 
         def infer(self, batch: Any, **how: Any) -> Any:
             self.answers = [explainer.explain({"device": "cam", "id": "s-1"}), explainer.inputs({})]
@@ -115,7 +117,7 @@ def test_one_explanation_is_computed_at_a_time() -> None:
             return engine.exit_logits(batch)
 
     asks = Asks()
-    explainer = Explainer(asks, digits.manifest, kept, kernel=engine.kernel)
+    explainer = ExplainRoutes(engine=asks, manifest=digits.manifest, recent=kept)
     assert explainer.explain({"device": "cam", "id": "s-1"})[0] == 200
     assert [status for status, _, _ in asks.answers] == [429, 200]
     assert explainer.explain({"device": "cam", "id": "s-1"})[0] == 200

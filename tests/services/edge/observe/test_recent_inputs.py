@@ -8,12 +8,12 @@ import pytest
 from hybrid_model.runtime import EdgeResult
 from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.samples import Candidate
-from services.edge.observe.recent_inputs import KeptInputs
+from services.edge.observe.recent_inputs import RecentInputs
 from services.mqtt import Delivery
 
 
 def candidate(number: int, *, side: int = 8) -> Candidate:
-    arrival = Arrival(Delivery("t", b"", 1, False, False, 1, 0.0), 0, "cam")
+    arrival = Arrival.of(Delivery("t", b"", 1, False, False, 1, 0.0), 0, "cam")
     return Candidate(("cam", f"s-{number}"), b"", np.full((side, side, 1), number % 256, np.uint8), 0.0, arrival)
 
 
@@ -28,17 +28,17 @@ def result(count: int) -> EdgeResult:
     )
 
 
-def keep(kept: KeptInputs, *numbers: int, side: int = 8) -> None:
+def keep(kept: RecentInputs, *numbers: int, side: int = 8) -> None:
     samples = [candidate(number, side=side) for number in numbers]
-    kept.keep(samples, result(len(samples)), [(float(number),) for number in numbers])
+    kept.remember(samples, result(len(samples)), [(float(number),) for number in numbers])
 
 
-def names(kept: KeptInputs) -> list[str]:
+def names(kept: RecentInputs) -> list[str]:
     return [one.key[1] for one in kept.newest()]
 
 
 def test_the_newest_are_kept_with_their_decision_and_the_thresholds_in_force() -> None:
-    kept = KeptInputs(3, 1 << 20)
+    kept = RecentInputs(3, 1 << 20)
     keep(kept, 0, 1)
     keep(kept, 2, 3)
     assert names(kept) == ["s-3", "s-2", "s-1"]
@@ -50,13 +50,13 @@ def test_the_newest_are_kept_with_their_decision_and_the_thresholds_in_force() -
 
 
 def test_a_batch_larger_than_the_bound_leaves_its_end() -> None:
-    kept = KeptInputs(2, 1 << 20)
+    kept = RecentInputs(2, 1 << 20)
     keep(kept, *range(100))
     assert names(kept) == ["s-99", "s-98"]
 
 
 def test_memory_is_bounded_whatever_the_number() -> None:
-    kept = KeptInputs(1000, 1 << 16)
+    kept = RecentInputs(1000, 1 << 16)
     for number in range(50):
         keep(kept, number, side=100)
         assert kept.bytes_used <= 1 << 16
@@ -67,7 +67,7 @@ def test_memory_is_bounded_whatever_the_number() -> None:
 
 
 def test_a_sample_that_came_again_is_kept_once() -> None:
-    kept = KeptInputs(10, 1 << 20)
+    kept = RecentInputs(10, 1 << 20)
     keep(kept, 1, 2)
     before = kept.bytes_used
     keep(kept, 1)
@@ -76,13 +76,13 @@ def test_a_sample_that_came_again_is_kept_once() -> None:
 
 
 def test_what_is_kept_does_not_hold_the_message_that_it_came_in() -> None:
-    kept = KeptInputs(1, 1 << 20)
+    kept = RecentInputs(1, 1 << 20)
     keep(kept, 1)
     assert kept.newest()[0].array.base is None
 
 
 @pytest.mark.parametrize("count", [1, 32])
 def test_nothing_is_kept_unless_it_is_asked_for(count: int) -> None:
-    kept = KeptInputs(0, 1 << 20)
+    kept = RecentInputs(0, 1 << 20)
     keep(kept, *range(count))
     assert (len(kept), kept.bytes_used) == (0, 0)

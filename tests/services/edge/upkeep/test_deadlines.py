@@ -16,5 +16,5 @@ def test_keys_are_due_in_the_order_of_their_deadlines() -> None:
 def test_keys_that_have_their_answer_are_forgotten() -> None:
     deadlines = Deadlines()
     deadlines.add([(("a", str(number)), 1000.0) for number in range(10)])
-    deadlines.keep({("a", "3")})
+    deadlines.retain({("a", "3")})
     assert len(deadlines) == 1

@@ -44,7 +44,7 @@ def test_when_too_many_wait_the_surest_of_all_are_shed_not_the_newest(
     wait_for(lambda: len(site.finals()) == 50, "what there is no room for")
     assert {one.id for one in site.finals().values()} == set(surest(site, 60)[:50])
     assert {(one.reason, one.exit, one.status) for one in site.finals().values()} == {("shed", 0, "final")}
-    assert site.worker._journal.counts["waiting"] == 10
+    assert site.edge.journal.counts["waiting"] == 10
     assert site.worker.impediments == [], "an edge without Redis does its work"
     assert site.count("exits_total", device="cam", exit="0", reason="shed") == 50
 
@@ -74,7 +74,7 @@ def test_a_journal_full_of_waiting_rows_keeps_its_size_and_sheds_the_surest(
         wait_for(lambda: site.count("messages_acknowledged_total") >= start + 500, "all handled", 60)  # noqa: B023
         largest = max(largest, size_of(site.folder / "spool"))
     assert largest <= BYTES_MAX
-    journal = site.worker._journal
+    journal = site.edge.journal
     wait_for(lambda: len(site.finals()) + journal.counts["waiting"] == count, "every sample is somewhere", 60)
     assert {one.reason for one in site.finals().values()} == {"shed"}
     kept = count - len(site.finals())
@@ -95,8 +95,8 @@ def test_a_journal_full_of_finished_rows_keeps_its_size_by_forgetting_the_oldest
         wait_for(lambda: len(site.finals()) == number, "all labels", 60)  # noqa: B023
         largest = max(largest, size_of(site.folder / "spool"))
     assert largest <= BYTES_MAX
-    wait_for(lambda: site.worker._journal.counts["final"] == 0, "all rows done")
-    assert site.worker._journal.counts["done"] == number - site.count("journal_done_evicted_total")
+    wait_for(lambda: site.edge.journal.counts["final"] == 0, "all rows done")
+    assert site.edge.journal.counts["done"] == number - site.count("journal_done_evicted_total")
 
 
 def test_what_waits_is_weighed_exactly_over_all_that_happens_to_it(tmp_path: Path) -> None:
