@@ -52,6 +52,7 @@ class Edge:
     journal: Journal
     connection: Connection
     escalations: Escalations
+    housekeeping: Housekeeping
     observer: BatchObserver
     routes: ExplainRoutes
 
@@ -172,6 +173,7 @@ def compose(
         journal=journal,
         connection=connection,
         escalations=escalations,
+        housekeeping=housekeeping,
         observer=observer,
         routes=ExplainRoutes(engine=engine, manifest=manifest, recent=observer.recent),
     )

@@ -88,12 +88,24 @@ class Site:
 
     def start_edge(self, mqtt: Mapping[str, Any] | None = None, **edge: Any) -> EdgeWorker:
         """Start the edge worker; what it counts begins anew."""
+        worker = self.compose_edge(mqtt, **edge).worker
+        try:
+            worker.start()
+        except BaseException:
+            assert self._spool is not None
+            self._spool.close()
+            self._edge = None
+            raise
+        return worker
+
+    def compose_edge(self, mqtt: Mapping[str, Any] | None = None, **edge: Any) -> Edge:
+        """Put the edge worker together, and leave it at that."""
         settings = self.settings(edge, mqtt)
         self.metrics = EdgeMetrics()
         with contextlib.ExitStack() as stack:
             spool = stack.enter_context(Spool(settings.edge.spool, site=SITE, worker=WORKER))
             engine = EdgeEngine(self.bundle)
-            edge = compose(
+            composed = compose(
                 settings=settings,
                 manifest=self.bundle.manifest,
                 engine=engine,
@@ -101,10 +113,9 @@ class Site:
                 metrics=self.metrics,
                 traces=self.traces,
             )
-            edge.worker.start()
             stack.pop_all()
-        self._spool, self._edge = spool, edge
-        return edge.worker
+        self._spool, self._edge = spool, composed
+        return composed
 
     def stop_edge(self) -> None:
         """Stop it in order."""

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
+from services.messages import Reply
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
-from tests.services.edge.site import ALL_RISE, Site, fails, sample, says
+from tests.services.edge.site import ALL_RISE, SITE, WORKER, Site, fails, sample, says
 from tests.services.edge.upkeep.test_journal_limits import surest
 
 
@@ -78,3 +80,20 @@ def test_a_cloud_that_gave_up_corrects_nothing(site: Site, wait_for: WaitFor) ->
         cloud.answer(1, fails("poison"))
     wait_for(lambda: site.count("replies_received_total", outcome="late") == 1, "the late reply")
     assert [one.status for one in site.heard] == ["provisional", "final"]
+
+
+def test_a_reply_that_comes_twice_in_one_read_is_counted_twice(
+    site: Site, redis_server: RedisServer, wait_for: WaitFor
+) -> None:
+    site.start_edge(thresholds=ALL_RISE)
+    site.publish("cam", sample(1))
+    wait_for(lambda: site.count("escalations_total", device="cam", again="no") == 1, "the escalation")
+    [stream] = site.edge.escalations.streams.current.streams
+    with redis.Redis(port=redis_server.port) as client, client.pipeline(transaction=True) as both:
+        reply = Reply("cam", "s-1", 1, 3, 0.99, None).encode()
+        for _ in range(2):
+            both.xadd(stream.replies(SITE, WORKER), {"m": reply})
+        both.execute()
+    wait_for(lambda: site.finals(), "the final label")
+    wait_for(lambda: site.count("replies_received_total", outcome="late") == 1, "the second reply is counted")
+    assert site.count("replies_received_total", outcome="finalised") == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services.edge.process import HANG_STATUS
+from services.common import exit_status
 from services.messages import Sample
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
@@ -100,7 +100,7 @@ def test_a_payload_that_crashes_the_decoder_is_rejected_after_its_lone_attempts_
         assert rejected(worker) == [("cam", "poison")]
 
 
-@pytest.mark.parametrize(("name", "status"), [("endless", HANG_STATUS), ("seizing", -signal.SIGALRM)])
+@pytest.mark.parametrize(("name", "status"), [("endless", exit_status.HANG), ("seizing", -signal.SIGALRM)])
 def test_a_payload_that_hangs_ends_the_process_and_is_rejected_like_one_that_crashes(
     site: Site, tmp_path: Path, wait_for: WaitFor, name: str, status: int
 ) -> None:
@@ -120,7 +120,7 @@ def test_a_payload_that_hangs_ends_the_process_and_is_rejected_like_one_that_cra
         wait_for(lambda: worker.supervise() and worker.online(), "the worker stays", 60)
         assert worker.ended == [status, status]
         assert name != "endless" or any("at one step for" in reason for reason in said)
-        assert ("batch_hangs" if status == HANG_STATUS else "fail") in worker.log, "the log tells what hung"
+        assert ("batch_hangs" if status == exit_status.HANG else "fail") in worker.log, "the log tells what hung"
         worker.stop()
         assert rejected(worker) == [("cam", "poison")]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.edge.process import HANG_STATUS
+from services.common import exit_status
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
 from tests.services.edge.processes import RUN, edge_process
@@ -53,7 +53,7 @@ def test_a_commit_that_hangs_ends_the_process_and_what_was_in_hand_is_handled_as
         os.mkfifo(worker.spool / "stuck")
         site.publish("cam", *map(sample, range(1, 6)))
         wait_for(lambda: any("at one step" in one for one in worker.check("/readyz")[1]), "it is told", 60)
-        assert worker.wait(120) == HANG_STATUS
+        assert worker.wait(120) == exit_status.HANG
         assert "worker_hangs" in worker.log
         assert "see whether the disk of the spool answers" in worker.log
         assert len(site.finals()) == 1, "nothing is told that is not committed"

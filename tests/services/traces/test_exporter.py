@@ -47,7 +47,8 @@ def test_traces_are_off_by_default_and_make_no_object_for_a_sample() -> None:
     edge, cloud = edge_traces(off, site="s", worker="w"), cloud_traces(off, worker="w")
     publisher = publisher_traces(off, site="s")
     assert (type(edge), type(cloud), type(publisher)) == (EdgeTraces, CloudTraces, PublisherTraces)
-    assert edge.batch() is edge.batch() is edge.finals(())
+    steps = StepTimes()
+    assert edge.batch((), None, steps) is edge.batch((), None, steps) is edge.finals(())
     assert cloud.batch("b", ()) is cloud.batch("b", ())
     assert publisher.publishing("d", ()) is publisher.publishing("d", ())
     assert (edge.batch().traceparent(("d", "s")), edge.of_label(("d", "s"))) == (None, ())
@@ -92,6 +93,19 @@ def test_where_opentelemetry_is_missing_the_remedy_is_told(tmp_path: Path) -> No
     assert ended.returncode == 2
     assert "pip install 'dewpoint[traces]'" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_start_that_fails_stops_the_traces(tmp_path: Path) -> None:
+    code = (
+        "import threading; from services import settings; from services.edge import process\n"
+        "from services.mqtt import MqttError\n"
+        "before = threading.active_count()\n"
+        "try: process.run(settings.load(overrides={'traces': {'enabled': True}, 'mqtt': {'port': 1}, "
+        f"'metrics': {{'port': 0}}, 'edge': {{'spool': {str(tmp_path / 'spool')!r}}}}}))\n"
+        "except MqttError: print(threading.active_count() - before)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout.strip() == "0", "a thread that sends traces still runs"
 
 
 @pytest.mark.parametrize("endpoint", ["collector:4318", "ftp://collector", "http://", "http://user:secret@collector"])

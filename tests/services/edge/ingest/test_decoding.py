@@ -254,3 +254,8 @@ def test_any_json_is_readings_or_a_message_error(body: Any) -> None:
         return
     assert found.rows.shape[1] == 3
     assert np.isfinite(found.rows).all()
+
+
+def test_an_unknown_kind_names_those_that_there_are() -> None:
+    with pytest.raises(EdgeError, match="kind 'video' is unknown; take one of sample, image, array, sensor"):
+        decoder(DIGIT, "video")

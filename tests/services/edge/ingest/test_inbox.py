@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from services.edge.ingest import Inbox as EdgeInbox
 from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.topics import InputTopics
@@ -108,6 +110,42 @@ def test_an_input_may_drop_its_oldest_which_are_acknowledged_and_counted() -> No
     assert inbox.acknowledged == [b"1"]
     assert inbox.count("dewpoint_drops_total", reason="overload") == 1
     assert sorted(payloads(inbox.take())) == [b"2", b"3", b"held"]
+
+
+def test_inputs_that_drop_their_oldest_share_half_of_the_bytes_and_the_newest_stay() -> None:
+    live = [{"topic": f"live{n}/{{device}}", "overload": "drop_oldest", "queue_max": 64} for n in range(2)]
+    inbox = Inbox(*live, {"topic": "in/{device}"}, inbox_bytes_max=1 << 16, payload_bytes_max=1 << 16)
+    for number in range(64):
+        inbox.put(f"live{number % 2}/a", bytes([number]) * 8000)
+        assert inbox.real.bytes <= 1 << 15
+    assert inbox.real.has_room(), "inputs that hold have their half"
+    inbox.put("in/a", bytes(1 << 15))
+    assert not inbox.real.has_room()
+    kept = [payload[0] for payload in payloads(inbox.take()) if payload[0]]
+    assert sorted(kept) == [60, 61, 62, 63]
+    assert [payload[0] for payload in inbox.acknowledged] == list(range(60))
+    assert inbox.count("dewpoint_drops_total", reason="overload") == 60
+
+
+def test_one_message_of_a_lane_stays_however_large_it_is() -> None:
+    inbox = Inbox(
+        {"topic": "live/{device}", "overload": "drop_oldest"}, inbox_bytes_max=1 << 16, payload_bytes_max=1 << 17
+    )
+    inbox.put("live/a", bytes(1 << 16))
+    inbox.put("live/a", bytes(1 << 16))
+    assert len(inbox.take()) == 1
+
+
+@pytest.mark.parametrize("topic", ["in/a", "live/a", "elsewhere"])
+def test_a_payload_that_is_refused_for_its_size_is_not_kept(topic: str) -> None:
+    inputs = ({"topic": "live/{device}", "overload": "drop_oldest"}, {"topic": "in/{device}"})
+    inbox = Inbox(*inputs, payload_bytes_max=100)
+    inbox.put(topic, bytes(101))
+    assert inbox.real.bytes == 0
+    [arrival] = inbox.take()
+    assert arrival.refusal is not None
+    assert arrival.payload_bytes == 101
+    assert arrival.hash == Arrival.of(Delivery(topic, bytes(101), 1, False, False, 1, 0.0), 0, "a").hash
 
 
 def test_a_batch_that_is_not_full_lingers_for_more() -> None:

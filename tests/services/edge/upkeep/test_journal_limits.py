@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from hybrid_model.runtime import EdgeEngine
+from services.edge.journal import Disk, Journal
 from services.edge.journal.records import Batch, NewRow
-from services.edge.journal.samples import Journal
+from services.edge.publish import Finals
+from services.edge.upkeep.journal_limits import JournalLimits
+from services.metrics import EdgeMetrics
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
 from tests.services.edge.site import ALL_LEAVE, ALL_RISE, Site, pixels, sample, says
@@ -114,3 +118,56 @@ def test_what_waits_is_weighed_exactly_over_all_that_happens_to_it(tmp_path: Pat
         assert journal.waiting_bytes == pytest.approx(full * 8 / 10, rel=0.01)
         journal.finalise([(("cam", str(number)), b"final") for number in range(10)])
         assert journal.waiting_bytes == 0
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "journal.sqlite", bytes_max=BYTES_MAX) as opened:
+        yield opened
+
+
+def finish(journal: Journal, count: int, *, prefix: str = "s", label: bytes = b"l" * 100) -> None:
+    """So many samples, decided and published."""
+    keys = [("cam", f"{prefix}-{number}") for number in range(count)]
+    journal.commit(Batch(rows=[NewRow(key, b"h", label, None, "b" * 12, 1, None, 1.0) for key in keys]))
+    journal.mark_done(keys)
+
+
+def limits(journal: Journal, metrics: EdgeMetrics, dedupe_window_s: float) -> JournalLimits:
+    return JournalLimits(
+        journal=journal,
+        finals=cast(Finals, None),  # nothing waits
+        disk=Disk(metrics=metrics),
+        metrics=metrics,
+        waiting_max=10,
+        bytes_max=BYTES_MAX,
+        dedupe_window_s=dedupe_window_s,
+    )
+
+
+def test_rows_whose_time_is_over_are_forgotten_as_fast_as_they_come(journal: Journal) -> None:
+    """A worker of 5,000 samples a second: in ten seconds a hundred turns, each of which may forget a portion."""
+    keeper = limits(journal, EdgeMetrics(), dedupe_window_s=1)
+    for _ in range(5):
+        finish(journal, 10_000, prefix=f"batch-{journal.counts['done']}")
+    keeper.grow_older(10.0)
+    finish(journal, 100, prefix="young")
+    turns = 0
+    while journal.counts["done"] > 100:
+        turns += 1
+        assert turns <= 100, f"{journal.counts['done']} rows are left after ten seconds"
+        keeper.forget()
+    assert journal.known([("cam", "young-0")])
+
+
+def test_rows_whose_time_is_over_make_room_before_younger_ones_are_forgotten_early(journal: Journal) -> None:
+    metrics = EdgeMetrics()
+    keeper = limits(journal, metrics, dedupe_window_s=1)
+    finish(journal, 1_000, label=b"l" * 2_000)
+    keeper.grow_older(10.0)
+    while journal.over_bytes <= 0:
+        finish(journal, 100, prefix=f"young-{journal.counts['done']}", label=b"l" * 2_000)
+    keeper.evict()
+    assert journal.over_bytes <= 0
+    assert journal.known([("cam", "s-0"), ("cam", "s-999")]) == {}
+    assert metrics.registry.get_sample_value("dewpoint_journal_done_evicted_total") == 0
