@@ -21,8 +21,8 @@ from services.edge.ingest.samples import Candidate
 from services.edge.journal import Journal
 from services.edge.journal.records import Batch, Key, NewRow
 from services.edge.observe import BatchObserver
+from services.edge.observe.batch_metrics import StepTimes
 from services.edge.observe.observer import Observed
-from services.edge.observe.steps import StepTimes
 from services.edge.publish import LabelMaker, Outbox
 from services.messages import Escalation, MessageError
 from services.mqtt import Delivery

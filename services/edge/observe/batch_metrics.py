@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from prometheus_client import Histogram
@@ -14,10 +16,29 @@ from hybrid_model.runtime import EdgeResult
 from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.samples import Candidate
 from services.edge.journal.records import Key
-from services.edge.observe.steps import StepTimes
 from services.metrics import DeviceNames, EdgeMetrics, observe
 
-__all__ = ["BatchMetrics"]
+__all__ = ["BatchMetrics", "StepTimes"]
+
+
+@dataclass(slots=True)
+class StepTimes:
+    """`ended_s`: by step, monotonic seconds since the batch was begun; `begun_ns`: when that was, epoch nanoseconds."""
+
+    begun_ns: int = field(default_factory=time.time_ns)
+    ended_s: dict[str, float] = field(default_factory=dict)
+    _begun_s: float = field(default_factory=time.perf_counter, repr=False)
+
+    def end(self, step: str) -> None:
+        """A step has ended now; what follows belongs to the next."""
+        self.ended_s[step] = time.perf_counter() - self._begun_s
+
+    def durations_s(self) -> dict[str, float]:
+        """Seconds that each step took."""
+        began_s, durations = 0.0, {}
+        for step, ended_s in self.ended_s.items():
+            durations[step], began_s = ended_s - began_s, ended_s
+        return durations
 
 
 class BatchMetrics:

@@ -11,10 +11,9 @@ from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.samples import Candidate
 from services.edge.journal.records import Key
 from services.edge.observe.audit import Audits
-from services.edge.observe.batch_metrics import BatchMetrics
+from services.edge.observe.batch_metrics import BatchMetrics, StepTimes
 from services.edge.observe.drift import DriftGauges
 from services.edge.observe.recent_inputs import RecentInputs
-from services.edge.observe.steps import StepTimes
 from services.traces import EdgeSpans, EdgeTraces
 
 __all__ = ["BatchObserver", "Observed"]

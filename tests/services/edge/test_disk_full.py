@@ -142,7 +142,7 @@ def test_rows_that_were_to_be_marked_done_by_a_commit_that_failed_are_marked_by_
     site: Site, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker, failed = site.start_edge(thresholds=ALL_LEAVE, batch_max=1), []
-    commit = worker._journal.commit
+    commit = site.edge.journal.commit
 
     def fail_once(batch: Batch) -> None:
         if batch.done and not failed:
@@ -150,12 +150,12 @@ def test_rows_that_were_to_be_marked_done_by_a_commit_that_failed_are_marked_by_
             raise StorageError("full")
         commit(batch)
 
-    monkeypatch.setattr(worker._journal, "commit", fail_once)
+    monkeypatch.setattr(site.edge.journal, "commit", fail_once)
     count = 0
     while not failed:
         assert count < 5000, "no commit ever had rows to mark"
         site.publish("cam", *map(sample, range(count, count + 50)))
         count += 50
-    wait_for(lambda: worker._journal.counts["done"] == count, "every row is done", 30)
+    wait_for(lambda: site.edge.journal.counts["done"] == count, "every row is done", 30)
     assert len(site.heard) == count
     assert worker.impediments == []

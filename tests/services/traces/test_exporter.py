@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.edge.observe.steps import StepTimes
+from services.edge.observe.batch_metrics import StepTimes
 from services.metrics import EdgeMetrics
 from services.servers import Broker, RedisServer, free_port
 from services.settings import TracesSettings, load
