@@ -52,7 +52,7 @@ def test_traces_are_off_by_default_and_make_no_object_for_a_sample() -> None:
     assert edge.batch((), None, steps) is edge.batch((), None, steps) is edge.finals(())
     assert cloud.batch("b", ()) is cloud.batch("b", ())
     assert publisher.publishing("d", ()) is publisher.publishing("d", ())
-    assert (edge.batch().traceparent(("d", "s")), edge.of_label(("d", "s"))) == (None, ())
+    assert (edge.batch((), None, steps).traceparent(("d", "s")), edge.of_label(("d", "s"))) == (None, ())
 
 
 @pytest.mark.parametrize("enabled", [False, True])
