@@ -59,7 +59,7 @@ def from_bundle(
     from hybrid_model import bundle as bundle_file
     from hybrid_model.explanation import explain
     from hybrid_model.runtime import EdgeEngine
-    from services.messages.explanations import explanation_json
+    from services.edge.observe.explanation_json import explanation_json
 
     named = _DATASET_SAMPLE.fullmatch(sample)
     if bundle is None and named is None:
@@ -89,8 +89,8 @@ def _of_dataset(name: str, number: int, split: str) -> npt.NDArray[Any]:
 def _of_file(path: Path, manifest: Manifest) -> npt.NDArray[Any]:
     import numpy as np
 
-    from services.edge.ingest.decoding import decode_picture
     from services.messages import MessageError
+    from services.pictures import decode_picture
 
     try:
         if path.stat().st_size > _FILE_BYTES_MAX:

@@ -8,9 +8,8 @@ from dataclasses import replace
 from services.edge.exits.control import ExitControl
 from services.edge.exits.status import ControlStatus
 from services.edge.ingest.inbox import Arrival, Intake
-from services.edge.ingest.topics import InputTopics
 from services.edge.journal.spool import Spool
-from services.messages import Status, control_topic, status_topic
+from services.messages import InputTopics, Status, control_topic, status_topic
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery, Filter, Message, MqttLink
 from services.settings import Settings
@@ -37,7 +36,7 @@ class Connection:
     ) -> None:
         self._settings, self._spool, self._status, self._exits = settings, spool, status, exits
         edge, site = settings.edge, settings.site.name
-        topics = InputTopics(edge.inputs, site)
+        topics = InputTopics([source.topic for source in edge.inputs], site)
         filters = [Filter(topic, one.qos) for topic, one in zip(topics.filters, edge.inputs, strict=True)]
         self._control_topic = control_topic(site)
         filters.append(Filter(self._control_topic, retained="always"))

@@ -26,6 +26,7 @@ from services.messages.names import (
     window_id,
 )
 from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head
+from services.messages.topics import InputTopics, topic_filter, without_share
 from services.messages.traceparent import TRACEPARENT, traceparent
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Control",
     "Escalation",
     "EscalationHead",
+    "InputTopics",
     "Label",
     "LabelReason",
     "LabelStatus",
@@ -54,6 +56,8 @@ __all__ = [
     "parse_json",
     "sample_id",
     "status_topic",
+    "topic_filter",
     "traceparent",
     "window_id",
+    "without_share",
 ]

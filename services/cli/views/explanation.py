@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,9 +14,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from services.pictures import read_picture
+
 __all__ = ["kept", "picture_of", "sentence", "view"]
 
 _SIDE: Final = 32
+#: Pixels. An input beyond it, of which no network that we know is near, is drawn smaller.
+_INPUT_SIDE_MAX: Final = 4096
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _RGB = ((33, 102, 172), (247, 247, 247), (217, 95, 2))
 _LESS_SURE, _NEUTRAL, _SURER = (np.array(rgb, dtype=np.float64) for rgb in _RGB)
@@ -75,8 +78,8 @@ def picture_of(shown: dict[str, Any]) -> npt.NDArray[np.uint8] | None:
     """The input as pixels (H, W, 3), or none where it is no picture."""
     if "png_base64" not in shown:
         return None
-    with Image.open(io.BytesIO(base64.b64decode(shown["png_base64"])), formats=("PNG",)) as image:
-        return np.asarray(image.convert("RGB"))
+    pixels = read_picture(base64.b64decode(shown["png_base64"]), side_max=_INPUT_SIDE_MAX)[:, :, :3]
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 
 def _heading(found: dict[str, Any]) -> Text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import uuid
 from dataclasses import dataclass, replace
@@ -10,20 +9,16 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from hybrid_model.bundle import Input
 from services.edge.errors import EdgeError
 from services.messages import MessageError, Sample, parse_json
+from services.pictures import decode_picture
 from services.settings import InputSettings, LimitSettings
 
-__all__ = ["Decoded", "Decoder", "Readings", "decode_picture", "decode_readings"]
+__all__ = ["Decoded", "Decoder", "Readings", "decode_readings"]
 
-# Ours is checked against the header before anything is decompressed; Pillow's own limit would only warn.
-Image.MAX_IMAGE_PIXELS = None
-
-_FORMATS: Final = ("JPEG", "PNG", "WEBP")
-_MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
+_PICTURE_CHANNELS: Final = (1, 3, 4)
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 _MARK_MAX: Final = 2**62
 
@@ -70,7 +65,7 @@ class Decoder:
         self._raw_shape = tuple(settings.shape) if settings.shape is not None else self._shape
         if settings.kind == "sensor" and (self._shape[0] != 1 or expected.dtype != "float32"):
             raise EdgeError(f"input {settings.topic}: the bundle takes {self._told()}, which readings cannot make up")
-        if settings.kind == "image" and self._shape[2] not in _MODES:
+        if settings.kind == "image" and self._shape[2] not in _PICTURE_CHANNELS:
             raise EdgeError(f"input {settings.topic}: the bundle takes {self._told()}, which no picture is")
         if settings.kind == "array" and math.prod(self._raw_shape) != math.prod(self._shape):
             raise EdgeError(f"input {settings.topic}: shape {self._raw_shape} does not fit the bundle's {self._told()}")
@@ -121,33 +116,6 @@ class Decoder:
 
     def _told(self) -> str:
         return f"{self._expected.dtype} {self._shape}"
-
-
-def decode_picture(
-    data: bytes, shape: tuple[int, ...], *, resize: bool = False, pixels_max: int = 16_000_000
-) -> npt.NDArray[np.uint8]:
-    """The pixels (H, W, C) uint8 of a JPEG, PNG or WebP file as `shape` asks for: 1 channel grey, 3 RGB, 4 RGBA.
-
-    Raises MessageError: too_many_pixels, wrong_shape (another size, without `resize`), wrong_mode, bad_image.
-    """
-    height, width, channels = shape
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            if image.width * image.height > pixels_max:
-                raise MessageError("too_many_pixels", f"{image.width} x {image.height}, {pixels_max} are allowed")
-            if not resize and (image.height, image.width) != (height, width):
-                raise MessageError("wrong_shape", f"{image.height} x {image.width} instead of {height} x {width}")
-            if image.mode[0] in "IF":
-                raise MessageError("wrong_mode", f"pixels of mode {image.mode}")
-            image.load()
-            pixels: Image.Image = image if image.mode == _MODES[channels] else image.convert(_MODES[channels])
-            if (pixels.height, pixels.width) != (height, width):
-                pixels = pixels.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-            return np.asarray(pixels, dtype=np.uint8).reshape(height, width, channels)
-    except MessageError:
-        raise
-    except Exception as error:  # a decoder fed with anything raises anything
-        raise MessageError("bad_image", f"{type(error).__name__}: {error}"[:200]) from None
 
 
 def decode_readings(payload: bytes, *, channels: int, rate_hz: float | None, rows_max: int) -> Readings:

@@ -17,7 +17,7 @@ from hybrid_model.explanation import explain
 from hybrid_model.runtime import EdgeEngine
 from services.cli import app
 from services.cli.views import explanation as explain_view
-from services.messages.explanations import explanation_json
+from services.edge.observe.explanation_json import explanation_json
 from services.settings import EdgeSettings
 
 

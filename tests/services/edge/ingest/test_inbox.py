@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.edge.ingest.inbox import Arrival, Intake
-from services.edge.ingest.topics import InputTopics
+from services.messages import InputTopics
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery
 from services.settings import EdgeSettings, InputSettings, LimitSettings
@@ -23,7 +23,9 @@ class Inbox:
         self.metrics = EdgeMetrics()
         self.acknowledged: list[bytes] = []
         limits = LimitSettings(payload_bytes_max=payload_bytes_max)
-        self.intake = Intake(settings, limits, InputTopics(chosen, "home"), self.metrics, self._acknowledge)
+        self.intake = Intake(
+            settings, limits, InputTopics([source.topic for source in chosen], "home"), self.metrics, self._acknowledge
+        )
 
     def put(self, topic: str, payload: bytes) -> None:
         self.intake.take(Delivery(topic, payload, 1, False, False, 1, time.time()))

@@ -1,18 +1,17 @@
-"""Explanations as JSON, the same from a running worker and from `dewpoint explain`; and small pictures of inputs."""
+"""Explanations as JSON, the same from a running worker and from `dewpoint explain`."""
 
 from __future__ import annotations
 
 import base64
-import io
 import math
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from hybrid_model.bundle import Manifest
 from hybrid_model.explanation import ExitView, Explanation, Occlusion
+from services.pictures import png_bytes
 
 __all__ = ["decision", "explanation_json"]
 
@@ -53,7 +52,7 @@ def _input(manifest: Manifest, sample: npt.NDArray[Any]) -> dict[str, Any]:
         "rate_hz": described.rate_hz,
     }
     if sample.dtype == np.uint8 and sample.shape[2] in _PICTURE_CHANNELS:
-        return shown | {"png_base64": base64.b64encode(_png(sample)).decode()}
+        return shown | {"png_base64": base64.b64encode(png_bytes(sample)).decode()}
     return shown | {"values": _finite(sample[0] if sample.shape[0] == 1 else sample)}
 
 
@@ -80,13 +79,6 @@ def _occlusion(found: Occlusion) -> dict[str, Any]:
         "grid": _finite(found.change),
         "surer": _finite(found.surer),
     }
-
-
-def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _finite(values: npt.NDArray[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from services.pictures import decode_picture
 from services.sources.errors import SourceError
 
 Encoding = Literal["png", "jpeg", "webp", "array"]
@@ -43,5 +44,4 @@ def decode(payload: bytes, encoding: Encoding, shape: tuple[int, ...]) -> npt.ND
     """What a receiver sees: the pixels (H, W, C) uint8 of a picture that `encode` made."""
     if encoding == "array":
         return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
-    with Image.open(io.BytesIO(payload)) as picture:
-        return np.asarray(picture.convert("L" if shape[2] == 1 else "RGB"), dtype=np.uint8).reshape(shape)
+    return decode_picture(payload, shape)

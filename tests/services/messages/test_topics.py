@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.edge.ingest.topics import InputTopics, topic_filter
-from services.messages import MessageError
-from services.settings import InputSettings
+from services.messages import InputTopics, MessageError, topic_filter
 
 
 def inputs(*topics: str) -> InputTopics:
-    return InputTopics([InputSettings(topic=one) for one in topics], "home")
+    return InputTopics(topics, "home")
 
 
 @pytest.mark.parametrize(

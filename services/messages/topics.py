@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from services.messages import MessageError, device_of_level
-from services.settings import InputSettings
+from services.messages.fields import MessageError
+from services.messages.names import device_of_level
 
 __all__ = ["InputTopics", "topic_filter", "without_share"]
 
@@ -27,11 +27,19 @@ def without_share(topic: str) -> str:
 
 
 class InputTopics:
-    """Finds the input and the device of a topic; the first input that fits takes it."""
+    """Finds the input and the device of a topic; the first input that fits takes it.
 
-    def __init__(self, inputs: Sequence[InputSettings], site: str) -> None:
-        self.filters = [topic_filter(one.topic, site) for one in inputs]
-        self._patterns = [_pattern(one.topic, site) for one in inputs]
+    Args:
+        topics: The topic of each input, as in the settings: with `{site}`, `{device}` and MQTT's wildcards.
+        site: The site's name.
+
+    Attributes:
+        filters: The MQTT filter of each input.
+    """
+
+    def __init__(self, topics: Sequence[str], site: str) -> None:
+        self.filters = [topic_filter(topic, site) for topic in topics]
+        self._patterns = [_pattern(topic, site) for topic in topics]
         self._known: dict[str, tuple[int, str]] = {}
 
     def find(self, topic: str) -> tuple[int, str]:
