@@ -106,7 +106,9 @@ def _table(answers: Sequence[Answer]) -> Table:
     for one in answers:
         told: dict[str, Any] = dict(one.control or {})
         calibrated = "" if told.get("calibrated", True) else "not calibrated here"
-        note = "; ".join(part for part in (str(told.get("error") or ""), calibrated) if part)
+        note = "; ".join(
+            part for part in (str(told.get("refused") or ""), str(told.get("error") or ""), calibrated) if part
+        )
         table.add_row(
             one.worker,
             one.outcome or "",

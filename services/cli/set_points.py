@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from services.messages import SET_POINT_REFUSED, Control, MessageError, Status, control_topic, status_topic
+from services.messages import Control, MessageError, Status, control_topic, status_topic
 from services.mqtt import Delivery, Filter, MqttError, MqttLink
 from services.settings import Settings
 
@@ -62,7 +62,7 @@ def _answer(status: Status, before: Mapping[str, int]) -> Answer:
     elif _heard(status) <= before[status.worker]:
         outcome = "silent"
     else:
-        refused = str((status.control or {}).get("error") or "").startswith(SET_POINT_REFUSED)
+        refused = (status.control or {}).get("refused") is not None
         outcome = "refused" if refused else "accepted"
     return Answer(status.worker, outcome, status.control)
 

@@ -12,15 +12,15 @@ from hybrid_model import bundle as bundles
 from hybrid_model.bundle import Manifest
 from hybrid_model.monitoring import WhatIfPoint, what_if_curve
 from services.common.logs import get_logger
-from services.console.metrics_page import MetricsPage
+from services.console.collect.metrics_page import MetricsPage
 
-__all__ = ["Curve", "load_manifest"]
+__all__ = ["PathCurve", "load_manifest"]
 
 _WEIGHT_LEAST: Final = 200.0
 
 
 @dataclass(frozen=True)
-class Curve:
+class PathCurve:
     """The path of one bundle.
 
     Attributes:
@@ -37,7 +37,7 @@ class Curve:
     passed: tuple[int, int] | None
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Curve | None:
+    def of(cls, manifest: Manifest) -> PathCurve | None:
         """The curve of a bundle; None where it was not calibrated."""
         told = manifest.calibration
         if told is None:

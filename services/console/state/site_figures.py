@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.console.increments import spent_j
-from services.console.metrics_page import MetricsPage
+from services.console.collect.increments import spent_j
+from services.console.collect.metrics_page import MetricsPage
 
-__all__ = ["DeviceFigures", "Figures", "device_figures", "figures"]
+__all__ = ["DeviceFigures", "SiteFigures", "device_figures", "site_figures"]
 
 DEVICES_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class SiteFigures:
     """Since the workers began.
 
     Attributes:
@@ -65,8 +65,8 @@ class Figures:
         return self.baseline_j / self.energy_j if self.energy_j and self.baseline_j else None
 
 
-def figures(pages: Iterable[MetricsPage]) -> Figures:
-    """Add up."""
+def site_figures(pages: Iterable[MetricsPage]) -> SiteFigures:
+    """The figures of the whole site, from the last page of each worker."""
     all_pages = list(pages)
 
     def total(name: str, **labels: str) -> int:
@@ -79,7 +79,7 @@ def figures(pages: Iterable[MetricsPage]) -> Figures:
     for page in all_pages:
         for network, count in page.by("network", "cloud_dead_letters").items():
             letters[network] = max(count, letters.get(network, 0.0))
-    return Figures(
+    return SiteFigures(
         finals=total("exits_total"),
         confident=total("exits_total", reason="confident"),
         cloud=total("exits_total", exit="cloud"),

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from services.console.scraping import Scrape
+from services.console.collect.scraping import Scrape
 from services.messages import Control, Status
 
 __all__ = ["Acknowledgement", "WorkerView", "acknowledgement", "control_text", "figure", "worker_views"]
 
 Role = Literal["edge", "cloud", "?"]
-_REFUSED: Final = "set-point refused"
+_TOLD_CHARS_MAX: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,10 @@ def acknowledgement(view: WorkerView, wanted: Control, *, heard_before: int | No
         return Acknowledgement(view.name, "waiting", "it tells of no control")
     if heard_before is not None and control.get("set_points") == heard_before:
         return Acknowledgement(view.name, "waiting", control_text(control))
-    error = str(control.get("error") or "")[:300]
-    if error.startswith(_REFUSED):
-        return Acknowledgement(view.name, "refused", error.removeprefix(_REFUSED).lstrip(": "))
+    refused = control.get("refused")
+    if refused is not None:
+        return Acknowledgement(view.name, "refused", str(refused)[:_TOLD_CHARS_MAX])
+    error = str(control.get("error") or "")[:_TOLD_CHARS_MAX]
     if control.get("source") == "setpoint" and _same(control, wanted):
         return Acknowledgement(view.name, "follows", error or control_text(control))
     return Acknowledgement(view.name, "waiting", control_text(control))

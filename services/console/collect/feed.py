@@ -8,10 +8,20 @@ from __future__ import annotations
 import secrets
 from typing import Final, Protocol
 
-from services.common.logs import Occasionally, get_logger
-from services.console.inputs import Input, ReadingTails
-from services.edge.ingest.topics import InputTopics, without_share
-from services.messages import Control, Label, MessageError, Sample, Status, control_topic, label_topic, status_topic
+from services.common.logs import SparseLog
+from services.console.collect.device_inputs import DeviceInput, ReadingTails
+from services.messages import (
+    Control,
+    InputTopics,
+    Label,
+    MessageError,
+    Sample,
+    Status,
+    control_topic,
+    label_topic,
+    status_topic,
+    without_share,
+)
 from services.mqtt import Delivery, Filter, MqttError, MqttLink
 from services.settings import Settings
 
@@ -28,7 +38,7 @@ class Listener(Protocol):
     def take_label(self, label: Label, *, arrived_at: float) -> None:
         """A label has come."""
 
-    def take_input(self, device: str, sample: str, found: Input) -> None:
+    def take_input(self, device: str, sample: str, found: DeviceInput) -> None:
         """A sample has come in."""
 
     def has_input(self, device: str, sample: str) -> bool:
@@ -57,11 +67,11 @@ class Feed:
         self._listener, self._site = listener, settings.site.name
         self._payload_bytes_max = settings.limits.payload_bytes_max
         self._inputs = settings.edge.inputs
-        self._topics = InputTopics(self._inputs, self._site)
-        self._tails = [ReadingTails(one.window.length or window[0], window[1]) for one in self._inputs]
+        self._topics = InputTopics([source.topic for source in self._inputs], self._site)
+        self._tails = [ReadingTails(source.window.length or window[0], window[1]) for source in self._inputs]
         self._labels_prefix = label_topic(self._site, "x")[:-1]
         self._status_prefix = status_topic(self._site, "x")[:-1]
-        self._log, self._occasionally = get_logger("console"), Occasionally(burst=3, period_s=60.0)
+        self._log = SparseLog("console", burst=3, period_s=60.0)
         # A share of the workers' own subscription would take samples from them: the console listens beside it.
         inputs = [without_share(topic) for topic in self._topics.filters]
         self._link = MqttLink(
@@ -115,8 +125,7 @@ class Feed:
 
     def _refuse(self, topic: str, reason: str) -> None:
         self._listener.refuse()
-        if (held := self._occasionally.passes(reason[:40])) is not None:
-            self._log.warning("message_not_understood", topic=topic[:200], reason=reason, held_back=held)
+        self._log.warning("message_not_understood", kind=reason[:40], topic=topic[:200], reason=reason)
 
     def _understand(self, delivery: Delivery) -> None:
         topic, payload = delivery.topic, delivery.payload
@@ -135,7 +144,7 @@ class Feed:
         label = Label.decode(payload)
         if label.status != "correction" and not self._listener.has_input(label.device, label.id):
             windows = (tails.window(label.device, label.captured_at) for tails in self._tails)
-            if (window := next((one for one in windows if one is not None), None)) is not None:
+            if (window := next((cut for cut in windows if cut is not None), None)) is not None:
                 self._listener.take_input(label.device, label.id, window)
         self._listener.take_label(label, arrived_at=arrived_at)
 
@@ -148,7 +157,7 @@ class Feed:
             sample = Sample.decode(payload)
             if len(sample.data) <= _PICTURE_BYTES_MAX:
                 self._listener.take_input(
-                    device, sample.id, Input(sample.kind, sample.data, sample.shape, sample.dtype)
+                    device, sample.id, DeviceInput(sample.kind, sample.data, sample.shape, sample.dtype)
                 )
         # Foreign payloads carry no id: nobody can tell which label is theirs.
 

@@ -1,4 +1,4 @@
-"""The latest samples: what came in for each, its labels, and whether the cloud corrected the edge."""
+"""The latest samples: what came in for each, its labels, and whether the cloud corrected it; how sure devices were."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from services.console.inputs import Input
+from services.console.collect.device_inputs import DeviceInput
 from services.messages import Label
 
-__all__ = ["Key", "RecentSample", "RecentSamples", "Which"]
+__all__ = ["DeviceLabels", "Key", "RecentSample", "RecentSamples", "Which"]
 
 Key = tuple[str, str]
 Which = Literal["all", "edge", "cloud", "corrected"]
 
 _INPUT_BYTES_MAX: Final = 64 << 20
+_DEVICES_MAX: Final = 1000
+#: Confidences of a device over which the mean goes.
+_CONFIDENCES: Final = 50
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +36,7 @@ class RecentSample:
     """
 
     key: Key
-    input: Input | None = None
+    input: DeviceInput | None = None
     provisional: Label | None = None
     final: Label | None = None
     correction: Label | None = None
@@ -73,7 +76,7 @@ class RecentSamples:
         """Bytes of the inputs that are kept."""
         return self._input_bytes
 
-    def take_input(self, key: Key, found: Input) -> None:
+    def take_input(self, key: Key, found: DeviceInput) -> None:
         """An input has come."""
         with self._lock:
             sample = self._of(key)
@@ -131,3 +134,28 @@ class RecentSamples:
         if sample.input is not None:
             self._input_bytes -= sample.input.size
             sample.input = None
+
+
+class DeviceLabels:
+    """Confidences of each device's latest fifty final labels, of a thousand devices. Any thread may ask."""
+
+    def __init__(self) -> None:
+        self._confidences: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, label: Label) -> None:
+        """A label has come."""
+        if label.status != "final" or label.confidence is None:
+            return
+        with self._lock:
+            kept = self._confidences.setdefault(label.device, deque(maxlen=_CONFIDENCES))
+            kept.append(label.confidence)
+            self._confidences.move_to_end(label.device)
+            if len(self._confidences) > _DEVICES_MAX:
+                self._confidences.popitem(last=False)
+
+    def confidence(self, device: str) -> float | None:
+        """The mean over the latest labels; None where there is none."""
+        with self._lock:
+            kept = self._confidences.get(device)
+            return sum(kept) / len(kept) if kept else None

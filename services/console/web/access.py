@@ -16,7 +16,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.console.login_page import login_page
+from services.console.web.login_page import login_page
 from services.security.secret_files import read_secret
 from services.settings import ConsoleSettings, SettingsError
 

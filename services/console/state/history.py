@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from services.console.increments import Increments
-from services.console.quantile import histogram_quantile
+from services.console.collect.increments import Increments
+from services.console.collect.metrics_page import histogram_quantile
 
 __all__ = ["MINUTES", "STEP_S", "History", "Point"]
 

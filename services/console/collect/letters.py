@@ -7,9 +7,8 @@ from itertools import islice
 from typing import Any, Final
 
 from hybrid_model.errors import DewpointError
-from services.cli.dead import FINAL_BEFORE, NOT_REPLAYED, letter_fields
 from services.feature_stream import StreamFullError, StreamUnavailableError
-from services.feature_stream.dead import DeadLetters, LetterId, Replayed
+from services.feature_stream.dead import FINAL_BEFORE, DeadLetters, LetterId
 from services.settings import RedisSettings
 
 __all__ = ["FINAL_BEFORE", "LetterList", "Letters", "LettersError"]
@@ -45,7 +44,7 @@ class Letters:
     def listed(self) -> LetterList:
         """The oldest 200."""
         try:
-            found = [letter_fields(letter) for letter in islice(self._dead.letters(), SHOWN_MAX + 1)]
+            found = [letter.to_json() for letter in islice(self._dead.letters(), SHOWN_MAX + 1)]
         except (StreamUnavailableError, StreamFullError) as error:
             raise LettersError(str(error)) from None
         return LetterList(tuple(found[:SHOWN_MAX]), len(found) > SHOWN_MAX)
@@ -58,4 +57,4 @@ class Letters:
             return str(error)
         except (StreamUnavailableError, StreamFullError) as error:
             raise LettersError(str(error)) from None
-        return None if outcome is Replayed.SENT else NOT_REPLAYED[outcome.name.lower()]
+        return outcome.reason or None

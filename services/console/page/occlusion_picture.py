@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw
 
-from services.console.pictures import png_url
+from services.console.page.input_picture import SIDE_MAX
+from services.pictures import png_url, read_picture
 
 __all__ = ["LESS_SURE", "SURER", "occlusion_picture"]
 
@@ -18,6 +18,8 @@ LESS_SURE: Final = "#1f6fb2"
 SURER: Final = "#d07a1f"
 
 _SIDE: Final = 240
+#: Pixels. An input beyond it, of which no network that we know is near, is laid under the map less sharply.
+_INPUT_SIDE_MAX: Final = 4096
 _STRENGTH: Final = 0.75
 _CELLS_MAX: Final = 1 << 16
 _PAPER: Final = (236, 236, 236)
@@ -45,14 +47,15 @@ def occlusion_picture(found: dict[str, Any]) -> str | None:
     colour = np.where(strength > 0, ImageColor.getrgb(SURER), ImageColor.getrgb(LESS_SURE))
     part = _STRENGTH * np.abs(strength)
     pixels = (below * (1 - part) + colour * part).round().astype(np.uint8)
-    return png_url(Image.fromarray(pixels))
+    return png_url(pixels, side_max=SIDE_MAX)
 
 
 def _ground(told: dict[str, Any], *, window: bool) -> npt.NDArray[np.float64]:
     """What lies below the map, (H, W, 3): the picture in grey, or the window's lines."""
     if "png_base64" in told:
-        with Image.open(io.BytesIO(base64.b64decode(told["png_base64"])), formats=("PNG",)) as image:
-            shown = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
+        pixels = read_picture(base64.b64decode(told["png_base64"]), side_max=_INPUT_SIDE_MAX)
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        shown = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
         return np.repeat(np.asarray(shown, dtype=np.float64)[:, :, np.newaxis], 3, axis=2)
     values = np.asarray(told["values"], dtype=np.float64)
     ground = Image.new("RGB", (_SIDE, _SIDE * 3 // 5), _PAPER)

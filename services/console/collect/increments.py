@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.console.metrics_page import MetricsPage
-from services.console.scraping import Scrape
+from services.console.collect.metrics_page import MetricsPage
+from services.console.collect.scraping import Scrape
 
 __all__ = ["Increments", "Meter", "spent_j"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from services.messages import MessageError, parse_json
 
-__all__ = ["Input", "ReadingTails"]
+__all__ = ["DeviceInput", "ReadingTails"]
 
 _DEVICES_MAX: Final = 512
 _ROWS_MAX: Final = 4096
@@ -19,7 +19,7 @@ _CHANNELS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class DeviceInput:
     """An input: an image file, an array, or a window of readings.
 
     `data` is the file or the array's bytes, row-major and little-endian, of `shape` and `dtype`; windows are of shape
@@ -71,7 +71,7 @@ class ReadingTails:
             self._tails.popitem(last=False)
         tail.extend((None if first_t is None else first_t + i * self._period_s, row) for i, row in enumerate(rows))
 
-    def window(self, device: str, ended_at: float) -> Input | None:
+    def window(self, device: str, ended_at: float) -> DeviceInput | None:
         """The window whose last row has the time `ended_at` (epoch seconds); without times the latest rows."""
         tail = self._tails.get(device)
         if not tail:
@@ -80,4 +80,4 @@ class ReadingTails:
         rows = [row for at, row in tail if at is None or at <= ended_at + slack_s][-self._length :]
         if len(rows) < self._length or len({len(row) for row in rows}) > 1:
             return None
-        return Input("window", np.stack(rows).astype("<f4").tobytes(), (self._length, len(rows[0])), "float32")
+        return DeviceInput("window", np.stack(rows).astype("<f4").tobytes(), (self._length, len(rows[0])), "float32")

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from services.common.logs import Occasionally, get_logger
-from services.console.asking import ask, reason_of
-from services.console.metrics_page import MetricsPage
+from services.common.http_asker import AskError, ask
+from services.common.logs import SparseLog, get_logger
+from services.console.collect.metrics_page import MetricsPage
 
 __all__ = ["Scrape", "Scraper"]
 
@@ -19,6 +19,7 @@ _PERIOD_S: Final = 1.0
 _TIMEOUT_S: Final = 1.0
 _PAGE_BYTES_MAX: Final = 8 << 20
 _AT_ONCE: Final = 16
+_REASON_CHARS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Scraper:
         self._on_round = on_round
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scraper", daemon=True)
-        self._log, self._occasionally = get_logger("console"), Occasionally(burst=1, period_s=60.0)
+        self._log, self._sparse_log = get_logger("console"), SparseLog("console", burst=1, period_s=60.0)
 
     def start(self) -> None:
         """Begin."""
@@ -79,8 +80,9 @@ class Scraper:
         try:
             raw = ask(f"{before.url}/metrics", timeout_s=_TIMEOUT_S, bytes_max=_PAGE_BYTES_MAX)
             return Scrape(before.url, MetricsPage(raw.decode()), time.time())
+        except AskError as error:
+            reason = str(error)
         except Exception as error:  # a worker may show anything; the others are asked all the same
-            reason = reason_of(error)
-            if self._occasionally.passes(before.url) is not None:
-                self._log.warning("worker_does_not_answer", worker=before.url, reason=reason)
-            return Scrape(before.url, before.page, before.at, reason)
+            reason = (str(error) or type(error).__name__)[:_REASON_CHARS_MAX]
+        self._sparse_log.warning("worker_does_not_answer", kind=before.url, worker=before.url, reason=reason)
+        return Scrape(before.url, before.page, before.at, reason)

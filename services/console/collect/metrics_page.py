@@ -1,14 +1,15 @@
-"""One worker's page of metrics, as it was read at one moment."""
+"""One worker's page of metrics, as it was read at one moment; and what its histograms tell."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["MetricsPage"]
+__all__ = ["MetricsPage", "histogram_quantile"]
 
 PREFIX: Final = "dewpoint_"
 Labels = Mapping[str, str]
@@ -50,3 +51,29 @@ class MetricsPage:
     def info(self) -> Labels:
         """What the worker says of itself; nothing where it does not."""
         return next((labels for labels, _ in self.each("worker_info")), {})
+
+
+def histogram_quantile(share: float, buckets: Mapping[float, float]) -> float | None:
+    """The value that `share` of the observations do not exceed, by linear interpolation within its bucket:
+    as Prometheus' `histogram_quantile` reads a classic histogram.
+
+    Args:
+        share: From 0 to 1.
+        buckets: Observations at most `bound`, by bound, `inf` among them.
+
+    Returns None where nothing was observed; the greatest finite bound where the value lies beyond it.
+    """
+    bounds = sorted(buckets)
+    if not bounds or not math.isinf(bounds[-1]) or buckets[bounds[-1]] <= 0:
+        return None
+    rank = share * buckets[bounds[-1]]
+    below, count_below = 0.0, 0.0
+    for bound in bounds:
+        count = buckets[bound]
+        if count >= rank:
+            if math.isinf(bound):
+                return below
+            inside = count - count_below
+            return bound if inside <= 0 else below + (bound - below) * (rank - count_below) / inside
+        below, count_below = bound, count
+    return below

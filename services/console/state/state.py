@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hybrid_model.monitoring import WhatIfPoint
-from services.console.curve import Curve
-from services.console.device_labels import DeviceLabels
-from services.console.figures import DeviceFigures, Figures, device_figures, figures
-from services.console.history import History, Point
-from services.console.increments import Meter
-from services.console.inputs import Input
-from services.console.recent import RecentSamples
-from services.console.scraping import Scrape
-from services.console.workers import Acknowledgement, WorkerView, acknowledgement, figure, worker_views
+from services.console.collect.device_inputs import DeviceInput
+from services.console.collect.increments import Meter
+from services.console.collect.scraping import Scrape
+from services.console.state.history import History, Point
+from services.console.state.path_curve import PathCurve
+from services.console.state.recent import DeviceLabels, RecentSamples
+from services.console.state.site_figures import DeviceFigures, SiteFigures, device_figures, site_figures
+from services.console.state.workers import Acknowledgement, WorkerView, acknowledgement, figure, worker_views
 from services.messages import Control, Label, Status
 
 __all__ = ["Snapshot", "State"]
@@ -37,7 +36,7 @@ class Snapshot:
         at: When, epoch seconds; None before the first round.
     """
 
-    figures: Figures = field(default_factory=Figures)
+    figures: SiteFigures = field(default_factory=SiteFigures)
     devices: tuple[DeviceFigures, ...] = ()
     points: tuple[Point, ...] = ()
     measured: tuple[WhatIfPoint, ...] = ()
@@ -52,7 +51,7 @@ class State:
         curve: The path of the site's bundle; None where there is none.
     """
 
-    def __init__(self, *, pictures_kept: int, curve: Curve | None = None) -> None:
+    def __init__(self, *, pictures_kept: int, curve: PathCurve | None = None) -> None:
         self.curve = curve
         self.recent = RecentSamples(pictures_kept)
         self.device_labels = DeviceLabels()
@@ -72,7 +71,7 @@ class State:
         if self.recent.take_label(label, arrived_at=arrived_at):
             self.device_labels.take(label)
 
-    def take_input(self, device: str, sample: str, found: Input) -> None:
+    def take_input(self, device: str, sample: str, found: DeviceInput) -> None:
         """A sample has come in."""
         self.recent.take_input((device, sample), found)
 
@@ -102,10 +101,10 @@ class State:
     def take_scrapes(self, scrapes: Mapping[str, Scrape]) -> None:
         """A round of scrapes is done."""
         pages = tuple(scrape.page for scrape in scrapes.values() if scrape.page is not None)
-        found, at = figures(pages), time.time()
-        self._history.add(at, self._meter.rises(scrapes), queue=found.queue)
+        totals, at = site_figures(pages), time.time()
+        self._history.add(at, self._meter.rises(scrapes), queue=totals.queue)
         measured = () if self.curve is None else self.curve.measured(pages)
-        snapshot = Snapshot(found, tuple(device_figures(pages)), tuple(self._history.points), measured, at)
+        snapshot = Snapshot(totals, tuple(device_figures(pages)), tuple(self._history.points), measured, at)
         with self._lock:
             self._scrapes, self._snapshot = scrapes, snapshot
 
