@@ -42,18 +42,19 @@ def list_letters(
     Example: `dewpoint dead list --config cloud.toml`
     """
     with _opened(config, network) as letters:
-        found = [letter.to_json() for letter in letters.letters()]
-    size = sum(one["letter_bytes"] for one in found)
+        listed = [letter.to_json() for letter in letters.letters()]
+    size = sum(fields["letter_bytes"] for fields in listed)
     table = Table("id", "device", "sample", "attempt", "runs", "age", "error", box=None)
-    for one in found[:limit]:
-        age = "-" if one["at"] is None else f"{max(0.0, time.time() - one['at']):.0f} s"
-        cells = (one["id"], one["device"], one["sample"], one["attempt"], len(one["history"]), age, one["error"])
+    for fields in listed[:limit]:
+        age = "-" if fields["at"] is None else f"{max(0.0, time.time() - fields['at']):.0f} s"
+        where = (fields["id"], fields["device"], fields["sample"])
+        cells = (*where, fields["attempt"], len(fields["history"]), age, fields["error"])
         table.add_row(*(Text("-" if cell is None else _plain(str(cell))) for cell in cells))
-    if found:
+    if listed:
         out.print(table)
-    shown = f", {limit} of them shown" if len(found) > limit else ""
-    out.print(f"{len(found)} dead letters{shown}; {size:,} bytes", highlight=False)
-    write_json(json_path, {"letters": found})
+    shown = f", {limit} of them shown" if len(listed) > limit else ""
+    out.print(f"{len(listed)} dead letters{shown}; {size:,} bytes", highlight=False)
+    write_json(json_path, {"letters": listed})
 
 
 @app.command()

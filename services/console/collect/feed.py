@@ -38,7 +38,7 @@ class Listener(Protocol):
     def take_label(self, label: Label, *, arrived_at: float) -> None:
         """A label has come."""
 
-    def take_input(self, device: str, sample: str, found: DeviceInput) -> None:
+    def take_input(self, device: str, sample: str, sent: DeviceInput) -> None:
         """A sample has come in."""
 
     def has_input(self, device: str, sample: str) -> bool:
@@ -135,8 +135,8 @@ class Feed:
             if payload:
                 self._listener.take_status(Status.decode(_bounded(payload, _CONTROL_BYTES_MAX)))
         elif topic == control_topic(self._site):
-            told = _bounded(payload, _CONTROL_BYTES_MAX)
-            self._listener.take_control(Control.decode(told) if told else None)
+            bounded = _bounded(payload, _CONTROL_BYTES_MAX)
+            self._listener.take_control(Control.decode(bounded) if bounded else None)
         else:
             self._input(topic, _bounded(payload, self._payload_bytes_max))
 

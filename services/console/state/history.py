@@ -76,10 +76,10 @@ class History:
 
 
 def _sum(several: Iterable[Increments]) -> Increments:
-    found = Increments()
-    for one in several:
-        found.add(one)
-    return found
+    total = Increments()
+    for increments in several:
+        total.add(increments)
+    return total
 
 
 def _of(part: float, whole: float) -> float | None:

@@ -39,15 +39,17 @@ class PathCurve:
     @classmethod
     def of(cls, manifest: Manifest) -> PathCurve | None:
         """The curve of a bundle; None where it was not calibrated."""
-        told = manifest.calibration
-        if told is None:
+        calibration = manifest.calibration
+        if calibration is None:
             return None
+        first, last = calibration.start, calibration.passed
+        passed = None if first is None or last is None else (first, last)
         return cls(
             network_id=manifest.network_id,
-            edge_share=tuple(point.edge_share for point in told.path),
-            accuracy=tuple(point.accuracy for point in told.path),
-            working_point=told.point,
-            passed=None if told.start is None or told.passed is None else (told.start, told.passed),
+            edge_share=tuple(point.edge_share for point in calibration.path),
+            accuracy=tuple(point.accuracy for point in calibration.path),
+            working_point=calibration.point,
+            passed=passed,
         )
 
     @property

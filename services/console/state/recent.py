@@ -76,13 +76,13 @@ class RecentSamples:
         """Bytes of the inputs that are kept."""
         return self._input_bytes
 
-    def take_input(self, key: Key, found: DeviceInput) -> None:
+    def take_input(self, key: Key, sent: DeviceInput) -> None:
         """An input has come."""
         with self._lock:
             sample = self._of(key)
             self._drop_input(sample)
-            sample.input = found
-            self._input_bytes += found.size
+            sample.input = sent
+            self._input_bytes += sent.size
             while self._input_bytes > _INPUT_BYTES_MAX or len(self._samples) > self._kept:
                 self._drop_input(self._samples.popitem(last=False)[1])
 

@@ -71,9 +71,9 @@ class State:
         if self.recent.take_label(label, arrived_at=arrived_at):
             self.device_labels.take(label)
 
-    def take_input(self, device: str, sample: str, found: DeviceInput) -> None:
+    def take_input(self, device: str, sample: str, sent: DeviceInput) -> None:
         """A sample has come in."""
-        self.recent.take_input((device, sample), found)
+        self.recent.take_input((device, sample), sent)
 
     def has_input(self, device: str, sample: str) -> bool:
         """Whether a sample's input is kept."""
@@ -152,10 +152,10 @@ class State:
     @property
     def position(self) -> float | None:
         """Where on the path the edge workers are, in the mean; None where none tells."""
-        told = [
+        positions = [
             position
             for view in self.workers
             if view.role == "edge" and view.state == "online" and view.control is not None
             if (position := figure(view.control.get("position"))) is not None
         ]
-        return sum(told) / len(told) if told else None
+        return sum(positions) / len(positions) if positions else None

@@ -47,21 +47,22 @@ class WorkerView:
 
 def worker_views(statuses: Mapping[str, Status], scrapes: Iterable[Scrape]) -> list[WorkerView]:
     """Edge workers by name, then cloud workers."""
-    found: dict[str, WorkerView] = {}
+    views: dict[str, WorkerView] = {}
     for status in statuses.values():
-        found[status.worker] = WorkerView(
+        views[status.worker] = WorkerView(
             status.worker, "edge", status.state, status.bundle, status.kernel or "", control=status.control
         )
     for scrape in scrapes:
         view = _scraped(scrape)
-        told = found.get(view.name)
-        if told is not None and view.role == "edge":
+        by_mqtt = views.get(view.name)
+        if by_mqtt is not None and view.role == "edge":
             view = replace(
-                view, state=told.state, bundle=told.bundle or view.bundle, kernel=told.kernel or view.kernel,
-                control=told.control,
+                view, state=by_mqtt.state, bundle=by_mqtt.bundle or view.bundle,
+                kernel=by_mqtt.kernel or view.kernel,
+                control=by_mqtt.control,
             )  # fmt: skip
-        found[view.name] = view
-    return sorted(found.values(), key=lambda one: ({"edge": 0, "cloud": 1}.get(one.role, 2), one.name))
+        views[view.name] = view
+    return sorted(views.values(), key=lambda view: ({"edge": 0, "cloud": 1}.get(view.role, 2), view.name))
 
 
 def _scraped(scrape: Scrape) -> WorkerView:
@@ -126,10 +127,10 @@ def _same(control: Mapping[str, Any], wanted: Control) -> bool:
         return False
     if wanted.mode == "fixed":
         return bool(control.get("point") == wanted.point)
-    told = control.get("budget")
-    if not isinstance(told, Mapping) or wanted.budget is None:
+    budget = control.get("budget")
+    if not isinstance(budget, Mapping) or wanted.budget is None:
         return False
-    return bool(told.get("name") == wanted.budget.name and told.get("value") == wanted.budget.value)
+    return bool(budget.get("name") == wanted.budget.name and budget.get("value") == wanted.budget.value)
 
 
 def figure(value: object) -> float | None:

@@ -10,8 +10,7 @@ from rich.text import Text
 
 from hybrid_model import energy
 from hybrid_model.bundle import Bundle, Layer, Manifest
-from services.cli.views import calibration as calibration_view
-from services.cli.views import energy as energy_view
+from services.cli.views import calibration_view, energy_view
 
 
 def tables(bundle: Bundle, radio: energy.Radio = energy.WIFI) -> RenderableType:
