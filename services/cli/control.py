@@ -75,10 +75,8 @@ def control(
     else:
         out.print(f"no worker of the site {loaded.site.name} has told of itself yet", highlight=False)
     set_point = None if wanted is None else wanted.to_json()
-    write_json(
-        json_path,
-        {"site": loaded.site.name, "set_point": set_point, "workers": [answer.to_json() for answer in answers]},
-    )
+    workers = [answer.to_json() for answer in answers]
+    write_json(json_path, {"site": loaded.site.name, "set_point": set_point, "workers": workers})
     if any(answer.outcome in ("refused", "silent") for answer in answers):
         raise typer.Exit(1)
 

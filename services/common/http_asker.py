@@ -101,7 +101,7 @@ def _body(response: http.client.HTTPResponse, *, timeout_s: float, bytes_max: in
 
 def _refused(refusal: urllib.error.HTTPError, timeout_s: float) -> RefusedError:
     elsewhere = refusal.headers.get("Location", "") if 300 <= refusal.code < 400 else ""
-    message = f"HTTP {refusal.code} {refusal.reason}{f', to {elsewhere}' if elsewhere else ''}"[:_REASON_CHARS_MAX]
+    message = _phrase(f"HTTP {refusal.code} {refusal.reason}{f', to {elsewhere}' if elsewhere else ''}")
     try:
         assert isinstance(refusal.fp, http.client.HTTPResponse)
         body = _body(refusal.fp, timeout_s=timeout_s, bytes_max=_REFUSAL_BYTES_MAX)
@@ -127,5 +127,10 @@ def _reason(error: Exception, timeout_s: float) -> str:
     if isinstance(cause, http.client.IncompleteRead):
         return "its answer broke off"
     if isinstance(cause, http.client.HTTPException) and not isinstance(cause, http.client.InvalidURL):
-        return f"it does not speak HTTP: {type(cause).__name__} {cause}"[:_REASON_CHARS_MAX]
-    return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)[:_REASON_CHARS_MAX]
+        return _phrase(f"it does not speak HTTP: {type(cause).__name__} {cause}")
+    return _phrase(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
+
+
+def _phrase(text: str) -> str:
+    """One short line: parts of it come from whoever answered."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text[:_REASON_CHARS_MAX]).split())

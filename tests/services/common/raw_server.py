@@ -28,19 +28,18 @@ _WAIT_S = 60.0
 
 
 class RawServer:
-    """Listens on 127.0.0.1. `then`: after the answer, `close`, `wait` with the connection open, or `drip` bytes."""
+    """Listens on 127.0.0.1. `then`: after the answer, `close`, `wait` with the connection open, or `drip` bytes.
+
+    `address` is host:port, `requests` what was asked.
+    """
 
     def __init__(self, reply: bytes, *, then: Literal["close", "wait", "drip"] = "close") -> None:
         self.requests: list[bytes] = []
         self._reply, self._then = reply, then
         self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = "{}:{}".format(*self._socket.getsockname())
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    @property
-    def address(self) -> str:
-        """`host:port`."""
-        return "{}:{}".format(*self._socket.getsockname())
 
     @property
     def url(self) -> str:
