@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from hybrid_model.errors import DewpointError
+from services.common.exit_status import NO_START
 
 if TYPE_CHECKING:
     from hybrid_model.energy import Radio
@@ -60,7 +61,7 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
 def fail(message: str) -> NoReturn:
     """End with this line on stderr and exit status 2."""
     err.print(f"dewpoint: {message}", style="red", markup=False, highlight=False)
-    raise typer.Exit(2)
+    raise typer.Exit(NO_START)
 
 
 def must_be_writable(path: Path | None) -> None:
@@ -74,9 +75,9 @@ def must_be_writable(path: Path | None) -> None:
 def must_be_drawable(path: Path | None) -> None:
     """Find out before the work that a picture can be drawn."""
     if path is not None:
-        from services.cli.views import plots as pictures
+        from services.cli.views import plots
 
-        pictures.require(path)
+        plots.require(path)
 
 
 def radio_named(name: str) -> Radio:

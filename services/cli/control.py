@@ -74,9 +74,10 @@ def control(
         out.print(_table(answers))
     else:
         out.print(f"no worker of the site {loaded.site.name} has told of itself yet", highlight=False)
-    told = None if wanted is None else wanted.to_json()
-    write_json(json_path, {"site": loaded.site.name, "set_point": told, "workers": [one.to_json() for one in answers]})
-    if any(one.outcome in ("refused", "silent") for one in answers):
+    set_point = None if wanted is None else wanted.to_json()
+    workers = [answer.to_json() for answer in answers]
+    write_json(json_path, {"site": loaded.site.name, "set_point": set_point, "workers": workers})
+    if any(answer.outcome in ("refused", "silent") for answer in answers):
         raise typer.Exit(1)
 
 
@@ -103,17 +104,17 @@ def _table(answers: Sequence[Answer]) -> Table:
     from rich.table import Table
 
     table = Table("worker", "answer", "follows", "position", "measured", "note", box=None, pad_edge=False)
-    for one in answers:
-        told: dict[str, Any] = dict(one.control or {})
+    for answer in answers:
+        told: dict[str, Any] = dict(answer.control or {})
         calibrated = "" if told.get("calibrated", True) else "not calibrated here"
-        note = "; ".join(part for part in (str(told.get("error") or ""), calibrated) if part)
+        notes = (str(told.get("refused") or ""), str(told.get("error") or ""), calibrated)
         table.add_row(
-            one.worker,
-            one.outcome or "",
+            answer.worker,
+            answer.outcome or "",
             _follows(told),
             _figure(told.get("position")),
             _figure(told.get("measured")),
-            note,
+            "; ".join(note for note in notes if note),
         )
     return table
 

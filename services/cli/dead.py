@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.common import Config, Json, err, out, write_json
+from services.common.exit_status import NO_START
+
 if TYPE_CHECKING:
-    from services.feature_stream.dead import DeadLetter, DeadLetters, LetterId
+    from services.feature_stream.dead import DeadLetters, LetterId
 
 app = typer.Typer(
     name="dead",
@@ -24,27 +25,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-Config = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Settings, TOML; $DEWPOINT_CONFIG if unset.", dir_okay=False)
-]
 Network = Annotated[str | None, typer.Option(metavar="B", help="This network's alone, by network id.")]
-Json = Annotated[Path | None, typer.Option("--json", metavar="PATH", help="Write it to this file, as JSON.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Their ids, as `dewpoint dead list` shows.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
-
-FINAL_BEFORE = (
-    "The edge has published a final label for each (`failed`) already. An answer that comes now is counted there,"
-    " and published as `correction` only where edge.correction is set."
-)
-#: Why a letter was not sent again, by the outcome of its replay.
-NOT_REPLAYED = {
-    "stands": "its sample waits in the stream already",
-    "missing": "there is no such letter",
-    "unreadable": "it holds no escalation that could be sent; look at it, then drop it",
-}
 
 
 @app.command("list")
@@ -59,18 +42,19 @@ def list_letters(
     Example: `dewpoint dead list --config cloud.toml`
     """
     with _opened(config, network) as letters:
-        found = [letter_fields(letter) for letter in letters.letters()]
-    size = sum(one["letter_bytes"] for one in found)
+        listed = [letter.to_json() for letter in letters.letters()]
+    size = sum(fields["letter_bytes"] for fields in listed)
     table = Table("id", "device", "sample", "attempt", "runs", "age", "error", box=None)
-    for one in found[:limit]:
-        age = "-" if one["at"] is None else f"{max(0.0, time.time() - one['at']):.0f} s"
-        cells = (one["id"], one["device"], one["sample"], one["attempt"], len(one["history"]), age, one["error"])
+    for fields in listed[:limit]:
+        age = "-" if fields["at"] is None else f"{max(0.0, time.time() - fields['at']):.0f} s"
+        where = (fields["id"], fields["device"], fields["sample"])
+        cells = (*where, fields["attempt"], len(fields["history"]), age, fields["error"])
         table.add_row(*(Text("-" if cell is None else _plain(str(cell))) for cell in cells))
-    if found:
+    if listed:
         out.print(table)
-    shown = f", {limit} of them shown" if len(found) > limit else ""
-    out.print(f"{len(found)} dead letters{shown}; {size:,} bytes")
-    _write(json_path, {"letters": found})
+    shown = f", {limit} of them shown" if len(listed) > limit else ""
+    out.print(f"{len(listed)} dead letters{shown}; {size:,} bytes", highlight=False)
+    write_json(json_path, {"letters": listed})
 
 
 @app.command()
@@ -89,16 +73,16 @@ def show(
         found = letters.get(letter_id)
     if found is None:
         raise _failed(f"there is no dead letter {letter_id}")
-    shown = letter_fields(found)
+    shown = found.to_json()
     if features:
         packed = getattr(found.escalation, "features", None)
         shown["features"] = None if packed is None else packed.hex()
     for name, value in shown.items():
         lines = value if isinstance(value, list) else ["-" if value is None else str(value)]
         for line in lines or ["-"]:
-            out.print(f"{name:>14}  {_plain(str(line))}", markup=False, soft_wrap=True)
+            out.print(f"{name:>14}  {_plain(str(line))}", markup=False, soft_wrap=True, highlight=False)
             name = ""
-    _write(json_path, shown)
+    write_json(json_path, shown)
 
 
 @app.command()
@@ -112,19 +96,19 @@ def replay(
     Their edge has published a final label by its own (`failed`) already: an answer that comes now is counted there, and
     published as `correction` only where `edge.correction` is set.
     """
-    from services.feature_stream.dead import Replayed
+    from services.feature_stream.dead import FINAL_BEFORE, Replayed
 
-    outcomes: dict[str, str] = {}
+    outcomes: dict[str, Replayed] = {}
     with _opened(config, network) as letters:
         for letter_id in _chosen(letters, ids, everything):
-            outcomes[str(letter_id)] = letters.replay(letter_id).name.lower()
-    left = {name: outcome for name, outcome in outcomes.items() if outcome != Replayed.SENT.name.lower()}
+            outcomes[str(letter_id)] = letters.replay(letter_id)
+    left = {name: outcome for name, outcome in outcomes.items() if outcome is not Replayed.SENT}
     for name, outcome in left.items():
-        err.print(f"{name}: {NOT_REPLAYED[outcome]}", markup=False)
-    out.print(f"{len(outcomes) - len(left)} sent again, {len(left)} not")
+        err.print(f"{name}: {outcome.reason}", markup=False, highlight=False)
+    out.print(f"{len(outcomes) - len(left)} sent again, {len(left)} not", highlight=False)
     if len(left) < len(outcomes):
-        out.print(FINAL_BEFORE)
-    _write(json_path, {"outcomes": outcomes})
+        out.print(FINAL_BEFORE, highlight=False)
+    write_json(json_path, {"outcomes": {name: outcome.name.lower() for name, outcome in outcomes.items()}})
     _end(bool(left))
 
 
@@ -140,17 +124,17 @@ def drop(
         dropped = {str(letter_id): letters.drop(letter_id) for letter_id in _chosen(letters, ids, everything)}
     missing = [name for name, was_there in dropped.items() if not was_there]
     for name in missing:
-        err.print(f"{name}: there is no such letter", markup=False)
-    out.print(f"{len(dropped) - len(missing)} removed")
-    _write(json_path, {"dropped": [name for name, was_there in dropped.items() if was_there], "missing": missing})
+        err.print(f"{name}: there is no such letter", markup=False, highlight=False)
+    out.print(f"{len(dropped) - len(missing)} removed", highlight=False)
+    write_json(json_path, {"dropped": [name for name, was_there in dropped.items() if was_there], "missing": missing})
     _end(bool(missing))
 
 
 @contextmanager
 def _opened(config: Path | None, network: str | None) -> Iterator[DeadLetters]:
     """The letters; what goes wrong meanwhile is one line and status 2."""
+    from hybrid_model.errors import DewpointError
     from services import settings
-    from services.feature_stream import StreamFullError, StreamUnavailableError
     from services.feature_stream.dead import DeadLetters
 
     try:
@@ -159,7 +143,7 @@ def _opened(config: Path | None, network: str | None) -> Iterator[DeadLetters]:
             yield letters
         finally:
             letters.close()
-    except (settings.SettingsError, StreamUnavailableError, StreamFullError) as error:
+    except DewpointError as error:
         raise _failed(str(error)) from None
 
 
@@ -178,43 +162,14 @@ def _parsed(ids: Iterable[str]) -> list[LetterId]:
         raise _failed(str(error)) from None
 
 
-def letter_fields(letter: DeadLetter) -> dict[str, Any]:
-    """A letter as plain data, without its features."""
-    head = letter.escalation
-    features = getattr(head, "features", None)
-    return {
-        "id": str(letter.letter_id),
-        "network": letter.letter_id.stream.network_id,
-        "site": getattr(head, "site", None),
-        "edge": getattr(head, "worker", None),
-        "device": getattr(head, "device", None),
-        "sample": getattr(head, "id", None),
-        "attempt": getattr(head, "attempt", None),
-        "captured_at": getattr(head, "captured_at", None),
-        "exits": [list(one) for one in getattr(head, "exits", ())],
-        "error": letter.error,
-        "worker": letter.worker,
-        "at": letter.at,
-        "history": list(letter.history),
-        "letter_bytes": letter.letter_bytes,
-        "payload_bytes": letter.payload_bytes,
-        "feature_bytes": None if features is None else len(features),
-    }
-
-
 def _plain(text: str) -> str:
     """Without what a terminal would obey: names in a letter come from devices."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _write(path: Path | None, content: dict[str, Any]) -> None:
-    if path is not None:
-        path.write_text(json.dumps(content, indent=2) + "\n")
-
-
 def _failed(message: str) -> typer.Exit:
-    err.print(f"dewpoint dead: {message}", style="red", markup=False)
-    return typer.Exit(2)
+    err.print(f"dewpoint dead: {message}", style="red", markup=False, highlight=False)
+    return typer.Exit(NO_START)
 
 
 def _end(incomplete: bool) -> None:

@@ -50,7 +50,7 @@ def explain(
     it grows less sure, it relies on what lies there; where it grows surer, that held the sample back.
     """
     from services.cli import explain_source
-    from services.cli.views import explanation as explain_view
+    from services.cli.views import explanation_view
 
     must_be_writable(json_path)
     must_be_writable(picture)
@@ -59,7 +59,7 @@ def explain(
         fail("a worker explains by its own bundle, for the exit that decided; leave out --bundle and --exit")
     if worker is not None and sample is None:
         listed = explain_source.kept_at(worker)
-        out.print(explain_view.kept(listed))
+        out.print(explanation_view.kept(listed))
         write_json(json_path, listed)
         return
     if sample is None:
@@ -68,9 +68,9 @@ def explain(
         found = explain_source.from_worker(worker, sample)
     else:
         found = explain_source.from_bundle(sample, bundle, split=split, exit_index=exit_index)
-    out.print(explain_view.view(found, colours=out.color_system is not None))
+    out.print(explanation_view.view(found, colours=out.color_system is not None))
     write_json(json_path, found)
     if picture is not None:
-        from services.cli.views import plots as pictures
+        from services.cli.views import plots
 
-        pictures.draw_explanation(found, picture)
+        plots.draw_explanation(found, picture)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from hybrid_model.errors import DewpointError
+from services.common.http_asker import AnswerUnreadableError, AskError, RefusedError, ask_for_object
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +21,7 @@ _TIMEOUT_S: Final = 60.0
 _ANSWER_BYTES_MAX: Final = 64 << 20
 _FILE_BYTES_MAX: Final = 64 << 20
 _DATASET_SAMPLE: Final = re.compile(r"([a-z0-9]+):(\d+)")
+_NO_WORKER: Final = "this is no edge worker's metrics address"
 _NEEDED: Final = frozenset(("device", "id", "bundle", "decision", "input", "exits", "occlusion"))
 
 
@@ -34,7 +33,7 @@ def kept_at(worker: str) -> dict[str, Any]:
     """What a worker can explain: `{inputs_kept, kept, inputs}`. Raises ExplainError."""
     found = _get(worker, "/inputs", {})
     if not isinstance(found.get("inputs"), list):
-        raise ExplainError(f"{worker}: this is no edge worker's metrics address")
+        raise ExplainError(f"{worker}: {_NO_WORKER}")
     return found
 
 
@@ -45,7 +44,7 @@ def from_worker(worker: str, sample: str) -> dict[str, Any]:
         raise ExplainError(f"{sample!r} is not DEVICE/ID; without it, --worker lists the samples that are kept")
     found = _get(worker, "/explain", {"device": device, "id": sample_id})
     if not found.keys() >= _NEEDED:
-        raise ExplainError(f"{worker}: this is no edge worker's metrics address")
+        raise ExplainError(f"{worker}: {_NO_WORKER}")
     return found
 
 
@@ -59,7 +58,7 @@ def from_bundle(
     from hybrid_model import bundle as bundle_file
     from hybrid_model.explanation import explain
     from hybrid_model.runtime import EdgeEngine
-    from services.messages.explanations import explanation_json
+    from services.edge.observe.explanation_json import explanation_json
 
     named = _DATASET_SAMPLE.fullmatch(sample)
     if bundle is None and named is None:
@@ -89,8 +88,8 @@ def _of_dataset(name: str, number: int, split: str) -> npt.NDArray[Any]:
 def _of_file(path: Path, manifest: Manifest) -> npt.NDArray[Any]:
     import numpy as np
 
-    from services.edge.ingest.decoding.image import decode_picture
     from services.messages import MessageError
+    from services.pictures import decode_picture
 
     try:
         if path.stat().st_size > _FILE_BYTES_MAX:
@@ -120,28 +119,19 @@ def _of_file(path: Path, manifest: Manifest) -> npt.NDArray[Any]:
 
 def _get(worker: str, path: str, query: dict[str, str]) -> dict[str, Any]:
     base = worker if "://" in worker else f"http://{worker}"
-    if urllib.parse.urlsplit(base).scheme not in ("http", "https"):
+    if not base.lower().startswith(("http://", "https://")):
         raise ExplainError(f"{worker}: a worker's address is http://HOST:PORT, of its metrics")
-    url = f"{base.rstrip('/').removesuffix('/metrics')}{path}?{urllib.parse.urlencode(query)}"
+    url = f"{base.rstrip('/').removesuffix('/metrics')}{path}?{urlencode(query)}"
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-            return _object(answer.read(_ANSWER_BYTES_MAX), worker)
-    except urllib.error.HTTPError as refused:
-        with refused:
-            told = _object(refused.read(_ANSWER_BYTES_MAX), worker)
-        raise ExplainError(f"{told.get('error', refused)}; {told.get('remedy', 'see its log')}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+        return ask_for_object(url, timeout_s=_TIMEOUT_S, bytes_max=_ANSWER_BYTES_MAX)
+    except RefusedError as refusal:
+        if not refusal.told:
+            raise ExplainError(f"{worker}: {_NO_WORKER}, or one of an earlier version: {refusal}") from None
+        told = refusal.told
+        raise ExplainError(f"{told.get('error', refusal)}; {told.get('remedy', 'see its log')}") from None
+    except AnswerUnreadableError:
+        raise ExplainError(f"{worker}: {_NO_WORKER}, or one of an earlier version") from None
+    except AskError as error:
         raise ExplainError(
-            f"no worker answers at {worker}: {reason}; give the address of its metrics (metrics.host, metrics.port)"
+            f"no worker answers at {worker}: {error}; give the address of its metrics (metrics.host, metrics.port)"
         ) from None
-
-
-def _object(raw: bytes, worker: str) -> dict[str, Any]:
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ExplainError(f"{worker}: this is no edge worker's metrics address, or one of an earlier version")
-    return found

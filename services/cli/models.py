@@ -144,7 +144,7 @@ def calibrate(
     from hybrid_model import bundle as bundle_file
     from hybrid_model import data
     from hybrid_model.training import calibration
-    from services.cli.views import calibration as calibration_view
+    from services.cli.views import calibration_view
 
     ways = {"edge_share": edge_share, "accuracy_budget": accuracy_budget, "guarantee": guarantee}
     given = [name for name, value in ways.items() if value is not None]
@@ -248,7 +248,7 @@ def evaluate(
 
     from hybrid_model import bundle as bundle_file
     from hybrid_model import data, evaluation
-    from services.cli.views import evaluation as evaluation_view
+    from services.cli.views import evaluation_view
 
     for path in (json_path, curve_path, picture):
         must_be_writable(path)
@@ -270,9 +270,9 @@ def evaluate(
         drawn = evaluation.curve(loaded, samples, said, radio=link)
         write_json(curve_path, drawn.to_json())
         if picture is not None:
-            from services.cli.views import plots as pictures
+            from services.cli.views import plots
 
-            pictures.draw_curve(drawn, picture)
+            plots.draw_curve(drawn, picture)
 
 
 @app.command()
@@ -283,16 +283,16 @@ def inspect(bundle: Bundle, picture: Picture = None, radio: RadioName = "wifi", 
     Example: `dewpoint inspect digits --picture energy.svg`
     """
     from hybrid_model import bundle as bundle_file
-    from services.cli.views import bundle as inspection
+    from services.cli.views import bundle_view
 
     must_be_writable(json_path)
     must_be_writable(picture)
     link = radio_named(radio)
     must_be_drawable(picture)
     loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
-    out.print(inspection.tables(loaded, link))
-    write_json(json_path, inspection.figures(loaded, link))
+    out.print(bundle_view.tables(loaded, link))
+    write_json(json_path, bundle_view.figures(loaded, link))
     if picture is not None:
-        from services.cli.views import plots as pictures
+        from services.cli.views import plots
 
-        pictures.draw_energy(loaded.manifest, picture, link)
+        plots.draw_energy(loaded.manifest, picture, link)

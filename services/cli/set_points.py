@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from services.messages import SET_POINT_REFUSED, Control, MessageError, Status, control_topic, status_topic
+from services.messages import Control, MessageError, Status, control_topic, status_topic
 from services.mqtt import Delivery, Filter, MqttError, MqttLink
 from services.settings import Settings
 
@@ -39,7 +39,10 @@ def present(settings: Settings) -> list[Answer]:
     """What each worker of the site follows now, as its retained status says. Raises MqttError."""
     with _Listener(settings) as listener:
         listener.listen()
-        return [Answer(one.worker, None if one.state == "online" else "away", one.control) for one in listener.known()]
+        return [
+            Answer(status.worker, None if status.state == "online" else "away", status.control)
+            for status in listener.known()
+        ]
 
 
 def send(settings: Settings, set_point: Control | None, *, timeout_s: float) -> list[Answer]:
@@ -49,10 +52,10 @@ def send(settings: Settings, set_point: Control | None, *, timeout_s: float) -> 
     """
     with _Listener(settings) as listener:
         listener.listen()
-        before = {one.worker: _heard(one) for one in listener.known() if one.state == "online"}
+        before = {status.worker: _heard(status) for status in listener.known() if status.state == "online"}
         listener.publish(b"" if set_point is None else set_point.encode())
         listener.wait(lambda known: all(_heard(known[worker]) > count for worker, count in before.items()), timeout_s)
-        return [_answer(one, before) for one in listener.known()]
+        return [_answer(status, before) for status in listener.known()]
 
 
 def _answer(status: Status, before: Mapping[str, int]) -> Answer:
@@ -62,7 +65,7 @@ def _answer(status: Status, before: Mapping[str, int]) -> Answer:
     elif _heard(status) <= before[status.worker]:
         outcome = "silent"
     else:
-        refused = str((status.control or {}).get("error") or "").startswith(SET_POINT_REFUSED)
+        refused = (status.control or {}).get("refused") is not None
         outcome = "refused" if refused else "accepted"
     return Answer(status.worker, outcome, status.control)
 

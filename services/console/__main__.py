@@ -39,8 +39,9 @@ def main(
     redis_port: Annotated[int | None, typer.Option(metavar="PORT", help="TCP port of Redis.")] = None,
 ) -> None:
     """Show a site live: samples, exits, energy, queue, devices, workers, dead letters; and set its exits."""
+    from hybrid_model.errors import DewpointError
     from services import settings
-    from services.mqtt import MqttError
+    from services.common.exit_status import NO_START
 
     overrides = {
         "site": {"name": site},
@@ -52,7 +53,7 @@ def main(
     try:
         loaded = settings.load(config, overrides)
         try:
-            from services.console.access import required_token
+            from services.console.web import required_token
 
             token = required_token(loaded.console)  # before what takes its time to load
             from services.console import process
@@ -60,11 +61,11 @@ def main(
             if (error.name or "").partition(".")[0] in ("services", "hybrid_model"):
                 raise
             typer.echo("dewpoint console: needs NiceGUI; install it: pip install 'dewpoint[console]'", err=True)
-            raise typer.Exit(2) from None
+            raise typer.Exit(NO_START) from None
         process.run(loaded, token)
-    except (settings.SettingsError, MqttError) as error:
+    except DewpointError as error:
         typer.echo(f"dewpoint console: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(NO_START) from None
 
 
 if __name__ == "__main__":

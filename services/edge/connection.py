@@ -9,9 +9,8 @@ from services.edge.exits import ExitControl
 from services.edge.exits.status import ControlStatus
 from services.edge.ingest import Inbox
 from services.edge.ingest.inbox import Arrival
-from services.edge.ingest.topics import InputTopics
 from services.edge.journal import Spool
-from services.messages import Status, control_topic, status_topic
+from services.messages import InputTopics, Status, control_topic, status_topic
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery, Filter, Message, MqttLink
 from services.settings import Settings
@@ -38,7 +37,7 @@ class Connection:
     ) -> None:
         self._settings, self._spool, self.status, self._exits = settings, spool, status, exits
         edge, site = settings.edge, settings.site.name
-        topics = InputTopics(edge.inputs, site)
+        topics = InputTopics([source.topic for source in edge.inputs], site)
         filters = [Filter(topic, one.qos) for topic, one in zip(topics.filters, edge.inputs, strict=True)]
         self._control_topic = control_topic(site)
         filters.append(Filter(self._control_topic, retained="always"))

@@ -15,7 +15,13 @@ from services.messages import Escalation, EscalationHead, MessageError, decode_h
 from services.messages.fields import unpack
 from services.settings import RedisSettings
 
-__all__ = ["DeadLetter", "DeadLetters", "LetterId", "Replayed"]
+__all__ = ["FINAL_BEFORE", "DeadLetter", "DeadLetters", "LetterId", "Replayed"]
+
+#: What an operator must know who sends letters again.
+FINAL_BEFORE: Final = (
+    "The edge has published a final label for each (`failed`) already. An answer that comes now is counted there,"
+    " and published as `correction` only where edge.correction is set."
+)
 
 _PAGE: Final = 256
 _LETTER_ID: Final = re.compile(r"([0-9a-f]{12})\.([0-9]{1,4})/([0-9]{1,20}-[0-9]{1,20})")
@@ -65,6 +71,29 @@ class DeadLetter:
     payload_bytes: int
     letter_bytes: int
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, without its features."""
+        head = self.escalation
+        features = getattr(head, "features", None)
+        return {
+            "id": str(self.letter_id),
+            "network": self.letter_id.stream.network_id,
+            "site": getattr(head, "site", None),
+            "edge": getattr(head, "worker", None),
+            "device": getattr(head, "device", None),
+            "sample": getattr(head, "id", None),
+            "attempt": getattr(head, "attempt", None),
+            "captured_at": getattr(head, "captured_at", None),
+            "exits": [list(left) for left in getattr(head, "exits", ())],
+            "error": self.error,
+            "worker": self.worker,
+            "at": self.at,
+            "history": list(self.history),
+            "letter_bytes": self.letter_bytes,
+            "payload_bytes": self.payload_bytes,
+            "feature_bytes": None if features is None else len(features),
+        }
+
 
 class Replayed(Enum):
     """What became of a dead letter that was to be sent again."""
@@ -77,6 +106,18 @@ class Replayed(Enum):
     """There is no such letter."""
     UNREADABLE = -2
     """What it holds is not an escalation; the letter stays."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was not sent; empty where it was."""
+        return _NOT_SENT.get(self, "")
+
+
+_NOT_SENT: Final = {
+    Replayed.STANDS: "its sample waits in the stream already",
+    Replayed.MISSING: "there is no such letter",
+    Replayed.UNREADABLE: "it holds no escalation that could be sent; look at it, then drop it",
+}
 
 
 class DeadLetters:

@@ -7,7 +7,6 @@ read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageErr
 from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
 from services.messages.labels import (
     BUDGETS,
-    SET_POINT_REFUSED,
     Budget,
     Control,
     Label,
@@ -26,18 +25,19 @@ from services.messages.names import (
     window_id,
 )
 from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head
+from services.messages.topics import InputTopics, topic_filter, without_share
 from services.messages.traceparent import TRACEPARENT, traceparent
 
 __all__ = [
     "BUDGETS",
     "SCHEMA_VERSION",
-    "SET_POINT_REFUSED",
     "TRACEPARENT",
     "Audit",
     "Budget",
     "Control",
     "Escalation",
     "EscalationHead",
+    "InputTopics",
     "Label",
     "LabelReason",
     "LabelStatus",
@@ -54,6 +54,8 @@ __all__ = [
     "parse_json",
     "sample_id",
     "status_topic",
+    "topic_filter",
     "traceparent",
     "window_id",
+    "without_share",
 ]

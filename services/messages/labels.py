@@ -34,8 +34,6 @@ _STATES: Final = frozenset(("online", "stopped", "offline"))
 BUDGETS: Final = frozenset(
     ("escalated_share", "escalations_per_s", "energy_j_per_sample", "bytes_per_day", "latency_p99_ms")
 )
-#: With this begins `error` in a status's control where the last set-point was refused.
-SET_POINT_REFUSED: Final = "set-point refused"
 
 
 @dataclass(frozen=True, slots=True)

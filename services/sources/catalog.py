@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid_model.data import Dataset
+from services.sources.encodings import Encoding
 from services.sources.images import ImageReplay
-from services.sources.pictures import Encoding
 from services.sources.readings import ReadingsReplay
 from services.sources.replay import Device, name_devices
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hybrid_model.data import Dataset
 from services.messages import Sample
-from services.sources import pictures
+from services.sources.encodings import Encoding, decode, encode
 from services.sources.errors import SourceError
 from services.sources.replay import Device, Outgoing, Replayed, new_run
 
@@ -28,7 +28,7 @@ class ImageReplay:
         devices: Sequence[Device],
         frames: int,
         split: str = "test",
-        encoding: pictures.Encoding = "png",
+        encoding: Encoding = "png",
         raw: bool = False,
         run: str | None = None,
     ) -> None:
@@ -41,7 +41,7 @@ class ImageReplay:
     def __iter__(self) -> Iterator[Outgoing]:
         for number in range(self.frames):
             device = self._device(number)
-            data = pictures.encode(self._pixels(number), self._encoding)
+            data = encode(self._pixels(number), self._encoding)
             sample = Replayed(
                 device=device.name,
                 id=f"{self.run}-{number:06d}",
@@ -58,10 +58,7 @@ class ImageReplay:
         if self._encoding in ("png", "array"):  # nothing is lost on the way
             return np.stack([self._pixels(number) for number in numbers])
         return np.stack(
-            [
-                pictures.decode(pictures.encode(self._pixels(number), self._encoding), self._encoding, shape)
-                for number in numbers
-            ]
+            [decode(encode(self._pixels(number), self._encoding), self._encoding, shape) for number in numbers]
         )
 
     def _device(self, number: int) -> Device:

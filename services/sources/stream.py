@@ -15,8 +15,8 @@ from hybrid_model import data
 from services.mqtt import MqttLink
 from services.settings import Settings
 from services.sources.catalog import devices_for, replay_for
+from services.sources.encodings import encoding_of
 from services.sources.errors import SourceError
-from services.sources.pictures import encoding_of
 from services.sources.replay import Outgoing, Replay, Replayed
 from services.sources.sender import Sender
 from services.traces import publisher_traces

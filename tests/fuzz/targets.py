@@ -43,7 +43,7 @@ from services.messages import (
 )
 from services.security.feature_keys import FeatureKeys, KeyUnknownError
 from services.settings import InputSettings, LimitSettings, SettingsError
-from services.sources import pictures
+from services.sources.encodings import encode
 from services.traces.links import context_of, sampled, traceparent_of
 from tests.hybrid_model import small_bundle
 
@@ -221,20 +221,18 @@ def _sample_seeds() -> list[bytes]:
     picture = _picture()
     shape = picture.shape
     found = [Sample("a-1", 1.5, "array", shape, "uint8", picture.tobytes())]
-    found += [
-        Sample("a-2", 1.5, "image", shape, "uint8", pictures.encode(picture, kind)) for kind in ("png", "jpeg", "webp")
-    ]
+    found += [Sample("a-2", 1.5, "image", shape, "uint8", encode(picture, kind)) for kind in ("png", "jpeg", "webp")]
     found.append(replace(found[0], traceparent=PARENT))
     return [one.encode() for one in found]
 
 
 def _image_seeds() -> list[bytes]:
-    return [pictures.encode(_picture(), kind) for kind in ("png", "jpeg", "webp")]
+    return [encode(_picture(), kind) for kind in ("png", "jpeg", "webp")]
 
 
 def _resized_seeds() -> list[bytes]:
     colours = np.random.default_rng(1).integers(0, 256, (21, 13, 3), dtype=np.uint8)
-    return [*_image_seeds(), *(pictures.encode(colours, kind) for kind in ("png", "jpeg", "webp"))]
+    return [*_image_seeds(), *(encode(colours, kind) for kind in ("png", "jpeg", "webp"))]
 
 
 def _array_seeds() -> list[bytes]:

@@ -10,7 +10,7 @@ import numpy as np
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
 from hybrid_model.errors import DewpointError
-from services.cli.views import energy as energy_view
+from services.cli.views import energy_view
 
 if TYPE_CHECKING:
     from hybrid_model.evaluation import Curve
@@ -96,13 +96,13 @@ def draw_curve(curve: Curve, path: Path) -> None:
 def draw_explanation(found: dict[str, Any], path: Path) -> None:
     """The input of an explanation (its JSON), and beside or below it the occlusion map."""
     require(path)
-    from services.cli.views import explanation as explain_view
+    from services.cli.views import explanation_view
 
     pyplot = _pyplot()
-    surer = explain_view.grid(found["occlusion"]["surer"])
+    surer = explanation_view.grid(found["occlusion"]["surer"])
     finite = surer[np.isfinite(surer)]
     strongest = float(np.abs(finite).max()) if len(finite) and finite.any() else 1.0
-    pixels = explain_view.picture_of(found["input"])
+    pixels = explanation_view.picture_of(found["input"])
     colours = {"cmap": "PuOr_r", "vmin": -strongest, "vmax": strongest, "interpolation": "nearest"}
     if pixels is None and surer.shape[0] == 1:
         figure, axes = pyplot.subplots(
@@ -113,7 +113,7 @@ def draw_explanation(found: dict[str, Any], path: Path) -> None:
         for name, channel in zip(names, values.T, strict=True):
             axes[0].plot(channel, linewidth=0.9, label=name)
         axes[0].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        axes[0].set_title(explain_view.sentence(found), fontsize=8, loc="left")
+        axes[0].set_title(explanation_view.sentence(found), fontsize=8, loc="left")
         extent = (-0.5, surer.shape[1] * found["occlusion"]["cell"][1] - 0.5, 0, 1)
         drawn = axes[1].imshow(surer, aspect="auto", extent=extent, **colours)
         axes[1].set_yticks([])
@@ -125,7 +125,7 @@ def draw_explanation(found: dict[str, Any], path: Path) -> None:
         axes[0].set_axis_off()
         drawn = axes[1].imshow(surer, **colours)
         axes[1].set_axis_off()
-        figure.suptitle(explain_view.sentence(found), fontsize=8)
+        figure.suptitle(explanation_view.sentence(found), fontsize=8)
     bar = figure.colorbar(drawn, ax=axes[1], location="right" if pixels is not None else "bottom")
     bar.set_label("surer when covered", fontsize=8)
     bar.ax.tick_params(labelsize=7)

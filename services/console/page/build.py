@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
+from fastapi import FastAPI
 from nicegui import ui
 
 from services.console.page.desk import Desk
@@ -18,16 +20,26 @@ from services.console.page.style import style_sheet
 from services.console.page.tables import DeviceTable, WorkerTable
 from services.console.page.tiles import Tiles
 
-__all__ = ["add_page"]
+__all__ = ["page_app"]
 
 _FAST_S: Final = 1.0
 _SLOW_S: Final = 2.0
 _LETTERS_S: Final = 10.0
 
 
-def add_page(desk: Desk) -> None:
-    """Serve the page at `/`."""
+def page_app(desk: Desk) -> FastAPI:
+    """The application that serves the page at `/`."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _add_page(desk)
+    ui.run_with(
+        app, title="Dewpoint", dark=None, tailwind=False, reconnect_timeout=10.0, show_welcome_message=False,
+        message_history_length=200, binding_refresh_interval=None,
+    )  # fmt: skip
+    logging.getLogger("nicegui").setLevel(logging.WARNING)
+    return app
 
+
+def _add_page(desk: Desk) -> None:
     @ui.page("/", title=f"Dewpoint, {desk.site}", language="en-US", response_timeout=30.0)
     async def console() -> None:
         ui.add_css(style_sheet())

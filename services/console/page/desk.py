@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.console.feed import Feed
-from services.console.letters import Letters
-from services.console.state import State
+from services.console.collect.feed import Feed
+from services.console.collect.letters import Letters
+from services.console.state.state import State
 
 __all__ = ["Desk"]
 

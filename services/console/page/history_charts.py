@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from services.console.history import MINUTES, Point
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, panel
 from services.console.page.style import BASELINE, CLOUD, EDGE, GRID
+from services.console.state.history import MINUTES, Point
 
 __all__ = ["HistoryCharts"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import run, ui
 
-from services.console.letters import FINAL_BEFORE, LetterList, LettersError
+from services.console.collect.letters import FINAL_BEFORE, LetterList, LettersError
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, panel
 from services.console.page.tables import ROWS, column, show_rows

@@ -7,10 +7,10 @@ from typing import Any
 
 from nicegui import ui
 
-from services.console.curve import Curve
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box
 from services.console.page.style import BASELINE, EDGE, GRID, MARK
+from services.console.state.path_curve import PathCurve
 
 __all__ = ["PathChart"]
 
@@ -18,7 +18,7 @@ __all__ = ["PathChart"]
 class PathChart:
     """Built within a panel; `refresh` each second."""
 
-    def __init__(self, desk: Desk, curve: Curve) -> None:
+    def __init__(self, desk: Desk, curve: PathCurve) -> None:
         self._desk, self._curve = desk, curve
         self._shown: object = None
         self._chart = ui.echart(_options(curve), renderer="svg").classes("chart tall")
@@ -58,7 +58,7 @@ def _present_share(desk: Desk) -> float | None:
     return points[-1].edge_share if points else None
 
 
-def _options(curve: Curve) -> dict[str, Any]:
+def _options(curve: PathCurve) -> dict[str, Any]:
     path = [[round(100 * s, 2), round(100 * a, 2)] for s, a in zip(curve.edge_share, curve.accuracy, strict=True)]
     low, high = curve.passed or (0, -1)
 

@@ -10,9 +10,9 @@ from nicegui import ui
 
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, panel, picture_box
+from services.console.page.input_picture import input_picture
 from services.console.page.wording import milliseconds, percent, place
-from services.console.pictures import picture
-from services.console.recent import RecentSample, Which
+from services.console.state.recent import RecentSample, Which
 
 __all__ = ["SampleCards"]
 
@@ -77,7 +77,7 @@ class SampleCards:
         final = sample.final
         assert final is not None
         device, in_cloud = sample.key[0], final.exit == "cloud"
-        shown = None if sample.input is None else picture(sample.input)
+        shown = None if sample.input is None else input_picture(sample.input)
         where = place(final.exit)
         card = box("button", f"sample {'corrected' if sample.corrected else ''}", name="sample")
         card.props["type"] = "button"

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from nicegui import run, ui
 
-from services.console.explanation import ExplanationMissingError, explanation
-from services.console.occlusion import LESS_SURE, SURER, occlusion_picture
+from services.console.collect.explanation_request import ExplanationMissingError, explanation
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, picture_box
+from services.console.page.input_picture import input_picture
+from services.console.page.occlusion_picture import LESS_SURE, SURER, occlusion_picture
 from services.console.page.wording import NOTHING, joules, milliseconds, percent, place
-from services.console.pictures import picture
-from services.console.recent import RecentSample
+from services.console.state.recent import RecentSample
 from services.messages import Label
 
 __all__ = ["SampleDialog"]
@@ -42,7 +42,7 @@ class SampleDialog:
                 ui.button("Close", on_click=self._dialog.close).props("flat dense no-caps autofocus")
             with box("div", "dialog-grid"):
                 with box() as pictures:
-                    self._picture(None if sample.input is None else picture(sample.input), "The input")
+                    self._picture(None if sample.input is None else input_picture(sample.input), "The input")
                 with box():
                     with box("dl", "facts"):
                         for title, told in _facts(sample):

@@ -8,11 +8,11 @@ from typing import Final
 from nicegui import ui
 
 from hybrid_model.monitoring import wilson_interval
-from services.console.figures import Figures
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, panel
 from services.console.page.path_chart import PathChart
 from services.console.page.wording import THIN, count, percent
+from services.console.state.site_figures import SiteFigures
 from services.messages import Budget, Control
 from services.mqtt import MqttError
 
@@ -149,7 +149,7 @@ class Steering:
             ui.notify(f"Sent: {_worded(control)}")
 
 
-def _audit_told(found: Figures) -> str:
+def _audit_told(found: SiteFigures) -> str:
     """What the audits say of the labels that left at the edge. No error rate: the cloud has no labels either."""
     if not found.audited:
         return "Audited: none of the edge's labels yet"

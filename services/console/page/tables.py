@@ -9,7 +9,7 @@ from nicegui import ui
 from services.console.page.desk import Desk
 from services.console.page.elements import panel
 from services.console.page.wording import NOTHING, THIN, ago, count, percent
-from services.console.workers import control_text
+from services.console.state.workers import control_text
 
 __all__ = ["ROWS", "DeviceTable", "WorkerTable", "column", "show_rows"]
 

@@ -24,7 +24,7 @@ from services.edge.errors import EdgeError
 from services.edge.exits.gauges import ControlGauges
 from services.edge.exits.mixing import decide
 from services.edge.exits.set_points import costs, decoded, pinned, wanted
-from services.messages import SET_POINT_REFUSED, Control, MessageError
+from services.messages import Control, MessageError
 from services.metrics import EdgeMetrics
 from services.settings import EdgeSettings
 
@@ -135,7 +135,7 @@ class ExitControl:
                 set_point = self._from_settings if not payload else decoded(payload)
                 self._check(set_point)
             except (MessageError, SetPointError) as refused:
-                self._refused = f"{SET_POINT_REFUSED}: {refused}"[:_ERROR_CHARS_MAX]
+                self._refused = str(refused)[:_ERROR_CHARS_MAX]
                 self._set_points["refused"].inc()
                 self._sparse_log.warning("set_point_refused", reason=str(refused)[:_ERROR_CHARS_MAX])
                 return
@@ -206,9 +206,9 @@ class ExitControl:
         """`control` of the worker's status."""
         with self._lock:
             controller, kept = self._controller, self._wanted
-            errors = [self._refused] if self._refused else []
+            error = None
             if controller is not None and controller.saturated:
-                errors.append(f"the budget is not kept: {controller.limit}")
+                error = f"the budget is not kept: {controller.limit}"
             measured = None if controller is None else controller.measured
             fixed = kept.mode == "fixed"
             position = None if controller is None else round(controller.position, 2)
@@ -220,7 +220,8 @@ class ExitControl:
                 "measured": None if measured is None else float(f"{measured:.4g}"),
                 "source": self._source,
                 "calibrated": self._is_calibrated(),
-                "error": "; ".join(errors) or None,
+                "refused": self._refused or None,
+                "error": error,
                 "set_points": self._heard,
             }
 

@@ -15,9 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.edge.ingest.topics import InputTopics
 from services.edge.journal.in_hand import HASH_BYTES
-from services.messages import MessageError
+from services.messages import InputTopics, MessageError
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery
 from services.settings import EdgeSettings, LimitSettings

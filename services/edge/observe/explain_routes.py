@@ -13,8 +13,8 @@ from typing import Any, Final
 from hybrid_model.bundle import Manifest
 from hybrid_model.explanation import CELLS_MAX, explain
 from hybrid_model.runtime import Engine
+from services.edge.observe.explanation_json import decision, explanation_json
 from services.edge.observe.recent_inputs import RecentInput, RecentInputs
-from services.messages.explanations import decision, explanation_json
 
 __all__ = ["ExplainRoutes"]
 

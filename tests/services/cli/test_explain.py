@@ -16,9 +16,10 @@ from hybrid_model import bundle, data
 from hybrid_model.explanation import explain
 from hybrid_model.runtime import EdgeEngine
 from services.cli import app
-from services.cli.views import explanation as explain_view
-from services.messages.explanations import explanation_json
+from services.cli.views import explanation_view
+from services.edge.observe.explanation_json import explanation_json
 from services.settings import EdgeSettings
+from tests.services.common.raw_server import NO_HTTP, RawServer
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -41,7 +42,7 @@ def test_a_sample_of_a_data_set_is_explained_by_the_bundle_of_its_name(tmp_path:
     assert found == explanation_json(digits.manifest, told, sample, device=None, sample_id="digits:3")
     status, text = run("digits:3")
     assert status == 0
-    assert explain_view.sentence(found) in text
+    assert explanation_view.sentence(found) in text
     assert f"{found['exits'][0]['confidence']:.4g}" in text
 
 
@@ -91,7 +92,7 @@ def test_the_map_shows_what_the_exit_relies_on_and_what_holds_it_back(colours: b
     }  # fmt: skip
     console = Console(width=200, color_system="truecolor" if colours else None, force_terminal=colours)
     with console.capture() as captured:
-        console.print(explain_view.view(found, colours=colours))
+        console.print(explanation_view.view(found, colours=colours))
     text = captured.get()
     assert "escalated: at exit 0 entropy 0.5 >= 0.25; at exit 1 the margin is no number" in text
     assert "cat 0.200, cow 0.050" in text
@@ -134,6 +135,33 @@ def test_what_cannot_be_explained_is_told_with_a_remedy(arguments: tuple[str, ..
     status, text = run(*arguments)
     assert status == 2
     assert told in text
+
+
+@pytest.mark.parametrize("reply", NO_HTTP.values(), ids=list(NO_HTTP))
+@pytest.mark.parametrize("sample", [("cam/1",), ()], ids=["one", "list"])
+def test_a_port_that_speaks_no_http_is_told_in_one_line(reply: bytes, sample: tuple[str, ...]) -> None:
+    with RawServer(reply) as server:
+        ended = CliRunner().invoke(app, ["explain", *sample, "--worker", server.address], catch_exceptions=False)
+    assert ended.exit_code == 2
+    assert ended.output.startswith(f"dewpoint: no worker answers at {server.address}: ")
+    assert ended.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"inputs": 3}'])
+@pytest.mark.parametrize("sample", [("cam/1",), ()], ids=["one", "list"])
+def test_an_address_of_another_kind_is_told(body: bytes, sample: tuple[str, ...]) -> None:
+    with RawServer(b"HTTP/1.1 200 OK\r\n\r\n" + body) as server:
+        status, text = run(*sample, "--worker", server.address)
+    assert status == 2
+    assert "no edge worker's metrics address" in text
+
+
+def test_a_refusal_without_a_reason_is_told_with_its_status() -> None:
+    with RawServer(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n") as server:
+        status, text = run("cam/1", "--worker", server.address)
+    assert status == 2
+    assert "no edge worker's metrics address" in text
+    assert "HTTP 503 Busy" in text
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x93NUMPY\x01\x00"])

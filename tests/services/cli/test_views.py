@@ -13,10 +13,7 @@ from hybrid_model import energy
 from hybrid_model.evaluation import Accuracy, Evaluation, ExitErrorBound
 from hybrid_model.nn import Architecture, HybridNetwork
 from hybrid_model.nn.summary import layer_table
-from services.cli.views import bundle as inspection
-from services.cli.views import energy as energy_view
-from services.cli.views import evaluation as evaluation_view
-from services.cli.views import plots as pictures
+from services.cli.views import bundle_view, energy_view, evaluation_view, plots
 
 
 def _known(name):
@@ -44,13 +41,13 @@ def bundle(request):
 
 
 def test_nothing_is_cut_off_at_80_columns(bundle):
-    shown = _printed(inspection.tables(bundle))
+    shown = _printed(bundle_view.tables(bundle))
     assert "…" not in shown
     assert max(len(line) for line in shown.splitlines()) <= 80
 
 
 def test_the_tables_tell_every_layer_and_every_path(bundle):
-    shown = _printed(inspection.tables(bundle), width=120)
+    shown = _printed(bundle_view.tables(bundle), width=120)
     assert all(layer.name in shown for layer in bundle.manifest.layers)
     assert "with memory and radio" in shown
     assert all(bar.name in shown for bar in energy_view.bars(bundle.manifest, energy.FULL))
@@ -59,15 +56,15 @@ def test_the_tables_tell_every_layer_and_every_path(bundle):
 
 def test_an_older_bundle_shows_its_operations_alone():
     old = _older(_known("digits"))
-    shown = _printed(inspection.tables(old), width=120)
+    shown = _printed(bundle_view.tables(old), width=120)
     assert "Memory and radio: not known to this file; export it again." in shown
     assert "with memory and radio" not in shown
-    assert inspection.figures(old)["energy"]["full"] is None
-    assert {layer["memory_energy_j"] for layer in inspection.figures(old)["layers"]} == {None}
+    assert bundle_view.figures(old)["energy"]["full"] is None
+    assert {layer["memory_energy_j"] for layer in bundle_view.figures(old)["layers"]} == {None}
 
 
 def test_the_data_hold_both_views_of_every_path(bundle):
-    told = json.loads(json.dumps(inspection.figures(bundle)))
+    told = json.loads(json.dumps(bundle_view.figures(bundle)))
     layers, sent = bundle.manifest.layers, bundle.manifest.cut.bytes
     for view in (energy.MAC, energy.FULL):
         found = told["energy"][view.name]
@@ -184,12 +181,12 @@ def test_a_picture_of_the_energy_is_the_same_every_time(tmp_path, suffix):
     manifest = _known("cifar10").manifest
     first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
     for path in (first, second):
-        pictures.draw_energy(manifest, path, energy.WIFI)
+        plots.draw_energy(manifest, path, energy.WIFI)
     assert first.read_bytes() == second.read_bytes()
     assert first.stat().st_size > 5000
 
 
 def test_a_picture_without_matplotlib_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(pictures.PictureError, match=r"pip install 'dewpoint\[train\]'"):
-        pictures.require(tmp_path / "x.svg")
+    with pytest.raises(plots.PictureError, match=r"pip install 'dewpoint\[train\]'"):
+        plots.require(tmp_path / "x.svg")

@@ -16,8 +16,8 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
-from services.console.access import Access, is_loopback, required_token
-from services.console.listening import bound_socket
+from services.console.web.access import Access, is_loopback, required_token
+from services.console.web.serving import bound_socket
 from services.servers import free_port
 from services.settings import ConsoleSettings, SettingsError
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from services.console.feed import Feed
-from services.console.state import State
+from services.console.collect.feed import Feed
+from services.console.state.state import State
 from services.messages import (
     Budget,
     Control,

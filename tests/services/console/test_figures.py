@@ -8,13 +8,12 @@ import time
 import pytest
 from prometheus_client import generate_latest
 
-from services.console.figures import device_figures, figures
-from services.console.history import LATENCY_WINDOW_S, History
-from services.console.increments import Meter
-from services.console.metrics_page import MetricsPage
-from services.console.quantile import histogram_quantile
-from services.console.scraping import Scrape, Scraper
-from services.console.state import State
+from services.console.collect.increments import Meter
+from services.console.collect.metrics_page import MetricsPage, histogram_quantile
+from services.console.collect.scraping import Scrape, Scraper
+from services.console.state.history import LATENCY_WINDOW_S, History
+from services.console.state.site_figures import device_figures, site_figures
+from services.console.state.state import State
 from services.metrics import CloudMetrics, EdgeMetrics, MetricsServer
 from services.servers import free_port
 from services.settings import MetricsSettings
@@ -50,7 +49,7 @@ def cloud():
 
 
 def test_figures_are_the_sums_of_the_counters(edge, cloud):
-    found = figures([_page(edge), _page(edge), _page(cloud)])
+    found = site_figures([_page(edge), _page(edge), _page(cloud)])
     assert (found.finals, found.confident, found.cloud, found.corrected) == (90, 60, 20, 8)
     assert (found.samples, found.dropped) == (90, 6)
     assert found.edge_share == pytest.approx(60 / 90)
@@ -61,16 +60,16 @@ def test_figures_are_the_sums_of_the_counters(edge, cloud):
 def test_audits_cost_energy_too(edge, cloud):
     edge.audit_energy_j.inc(0.5)
     cloud.audit_energy_j.inc(0.25)
-    assert figures([_page(edge), _page(cloud)]).energy_j == 3.75
+    assert site_figures([_page(edge), _page(cloud)]).energy_j == 3.75
 
 
 def test_what_every_worker_tells_of_the_same_queue_is_not_added_up(edge, cloud):
-    found = figures([_page(edge), _page(cloud), _page(cloud)])
+    found = site_figures([_page(edge), _page(cloud), _page(cloud)])
     assert (found.queue, found.dead_letters) == (9, 2)
 
 
 def test_no_workers_make_no_figures():
-    found = figures([])
+    found = site_figures([])
     assert (found.finals, found.edge_share, found.reduction) == (0, None, None)
 
 

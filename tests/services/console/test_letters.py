@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from services.console.explanation import ExplanationMissingError, explanation
-from services.console.letters import Letters, LettersError
-from services.console.occlusion import occlusion_picture
+from services.console.collect.explanation_request import ExplanationMissingError, explanation
+from services.console.collect.letters import Letters, LettersError
+from services.console.page.occlusion_picture import occlusion_picture
 from services.metrics import EdgeMetrics, MetricsServer
 from services.servers import free_port
 from services.settings import MetricsSettings, RedisSettings
@@ -83,7 +83,7 @@ def test_the_next_worker_is_asked_where_one_does_not_know(worker):
         (404, b'{"error": "not kept", "remedy": "set edge.inputs_kept"}', "not kept: set edge.inputs_kept"),
         (404, b"<html>", "edge.inputs_kept"),
         (200, b"[]", "cannot be read"),
-        (200, b"no json", "does not answer"),
+        (200, b"no json", "cannot be read"),
     ],
 )
 def test_why_there_is_no_explanation_is_told(worker, status, body, told):

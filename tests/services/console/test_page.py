@@ -135,7 +135,7 @@ def test_names_from_the_network_are_text(site, visit, wait_for):
             site.input_topic(HOSTILE), Sample("x", time.time(), "image", None, None, png((8, 8), "L")).encode()
         )
         device.publish(site.label_topic(HOSTILE), label("y", device=HOSTILE, name=HOSTILE).encode())
-        status = Status("online", "edge<b>9", HOSTILE, HOSTILE, {"mode": HOSTILE, "error": HOSTILE})
+        status = Status("online", "edge<b>9", HOSTILE, HOSTILE, {"mode": HOSTILE, "refused": HOSTILE, "error": HOSTILE})
         device.publish(status_topic("demo", "edge-9"), status.encode())
         assert device.flush(timeout_s=10)
     visit.page.mouse.move(0, 0)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.console.inputs import Input, ReadingTails
-from services.console.pictures import picture
-from services.console.recent import RecentSamples
+from services.console.collect.device_inputs import DeviceInput, ReadingTails
+from services.console.page.input_picture import input_picture
+from services.console.state.recent import RecentSamples
 from services.messages import Label, MessageError
 
 
@@ -34,7 +34,7 @@ def recent():
 
 
 def test_a_final_is_shown_with_its_input_and_latency(recent):
-    found = Input("image", b"bytes")
+    found = DeviceInput("image", b"bytes")
     recent.take_input(("camera-1", "a"), found)
     recent.take_label(label(), arrived_at=100.5)
     [sample] = recent.newest(5)
@@ -43,7 +43,7 @@ def test_a_final_is_shown_with_its_input_and_latency(recent):
 
 def test_a_label_may_come_before_its_input(recent):
     recent.take_label(label(), arrived_at=100.5)
-    recent.take_input(("camera-1", "a"), Input("image", b"bytes"))
+    recent.take_input(("camera-1", "a"), DeviceInput("image", b"bytes"))
     assert recent.newest(5)[0].input is not None
 
 
@@ -88,7 +88,7 @@ def test_a_device_whose_clock_is_not_ours_has_no_latency(recent):
 
 def test_no_more_samples_are_kept_than_asked_for(recent):
     for number in range(1000):
-        recent.take_input(("camera-1", str(number)), Input("image", b"12345678"))
+        recent.take_input(("camera-1", str(number)), DeviceInput("image", b"12345678"))
         recent.take_label(label(str(number)), arrived_at=100.5)
     assert len(recent) == 100
     assert recent.input_bytes == 800
@@ -98,18 +98,18 @@ def test_no_more_samples_are_kept_than_asked_for(recent):
 def test_large_inputs_are_bounded_in_bytes(recent):
     megabyte = bytes(1 << 20)
     for number in range(100):
-        recent.take_input(("camera-1", str(number)), Input("image", megabyte))
+        recent.take_input(("camera-1", str(number)), DeviceInput("image", megabyte))
     assert recent.input_bytes <= 64 << 20
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
 def test_a_picture_is_shown_as_png(mode):
-    found = picture(Input("image", png(mode=mode)))
+    found = input_picture(DeviceInput("image", png(mode=mode)))
     assert found.startswith("data:image/png;base64,")
 
 
 def test_a_large_picture_is_made_small():
-    found = picture(Input("image", png(size=(2000, 1000))))
+    found = input_picture(DeviceInput("image", png(size=(2000, 1000))))
     with Image.open(io.BytesIO(base64.b64decode(found.partition(",")[2]))) as shown:
         assert shown.size == (256, 128)
 
@@ -117,33 +117,33 @@ def test_a_large_picture_is_made_small():
 @pytest.mark.parametrize(
     "found",
     [
-        Input("image", b"<svg onload=alert(1)>"),
-        Input("image", png()[:30]),
-        Input("image", b""),
-        Input("array", b"123", (1, 2, 3), "uint8"),
-        Input("array", b"123", None, "complex64"),
-        Input("array", bytes(2 * 2 * 7), (2, 2, 7), "uint8"),
+        DeviceInput("image", b"<svg onload=alert(1)>"),
+        DeviceInput("image", png()[:30]),
+        DeviceInput("image", b""),
+        DeviceInput("array", b"123", (1, 2, 3), "uint8"),
+        DeviceInput("array", b"123", None, "complex64"),
+        DeviceInput("array", bytes(2 * 2 * 7), (2, 2, 7), "uint8"),
     ],
 )
 def test_what_is_no_picture_is_shown_as_none(found):
-    assert picture(found) is None
+    assert input_picture(found) is None
 
 
 def test_a_float_array_is_shown_over_its_own_range():
     values = np.linspace(-3, 5, 64, dtype="<f4").reshape(8, 8, 1)
-    found = picture(Input("array", values.tobytes(), (8, 8, 1), "float32"))
+    found = input_picture(DeviceInput("array", values.tobytes(), (8, 8, 1), "float32"))
     with Image.open(io.BytesIO(base64.b64decode(found.partition(",")[2]))) as shown:
         assert shown.getextrema() == (0, 255)
 
 
 def test_a_window_is_a_line_chart_with_a_line_for_each_channel():
     values = np.random.default_rng(0).normal(size=(128, 9)).astype("<f4")
-    found = picture(Input("window", values.tobytes(), (128, 9), "float32"))
+    found = input_picture(DeviceInput("window", values.tobytes(), (128, 9), "float32"))
     assert base64.b64decode(found.partition(",")[2]).count(b"<polyline") == 9
 
 
 def test_a_constant_window_is_a_line_too():
-    assert picture(Input("window", bytes(4 * 12), (4, 3), "float32")).startswith("data:image/svg+xml")
+    assert input_picture(DeviceInput("window", bytes(4 * 12), (4, 3), "float32")).startswith("data:image/svg+xml")
 
 
 def test_a_window_is_cut_where_its_label_says_that_it_ended():
@@ -188,4 +188,4 @@ def test_readings_of_devices_without_number_are_bounded():
 def test_a_large_file_is_shown_only_where_it_need_not_be_decoded_whole(file_format, shown):
     file = io.BytesIO()
     Image.new("RGB", (2400, 2000)).save(file, file_format)
-    assert (picture(Input("image", file.getvalue())) is not None) == shown
+    assert (input_picture(DeviceInput("image", file.getvalue())) is not None) == shown

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hybrid_model import bundle as bundles
-from services.console.curve import Curve, load_manifest
-from services.console.metrics_page import MetricsPage
-from services.console.state import State
-from services.console.workers import control_text
+from services.console.collect.metrics_page import MetricsPage
+from services.console.state.path_curve import PathCurve, load_manifest
+from services.console.state.state import State
+from services.console.state.workers import control_text
 from services.messages import Budget, Control, Status
 
 POINT = Control("fixed", point=40)
@@ -16,7 +16,8 @@ BUDGET = Control("budget", budget=Budget("escalated_share", 0.2))
 
 
 def status(worker="edge-1", *, state="online", **control):
-    told = {"mode": "fixed", "point": 38, "position": 38.0, "source": "settings", "error": None, "set_points": 0}
+    told = {"mode": "fixed", "point": 38, "position": 38.0, "source": "settings", "set_points": 0}
+    told |= {"refused": None, "error": None}
     return Status(state, worker, "digits@0", "numpy", {**told, **control})
 
 
@@ -57,9 +58,17 @@ def test_a_budget_is_followed_where_name_and_value_are_told(state):
 
 def test_a_refusal_is_told_with_its_reason(state):
     state.take_control(POINT)
-    state.take_status(status(error="set-point refused: point 40: not calibrated", set_points=1))
+    state.take_status(status(refused="point 40: not calibrated", set_points=1))
     [answer] = state.acknowledgements
     assert (answer.outcome, answer.told) == ("refused", "point 40: not calibrated")
+
+
+def test_a_budget_that_is_not_kept_is_followed_all_the_same(state):
+    """What `error` says is no refusal, however it begins."""
+    state.take_control(POINT)
+    state.take_status(status(point=40, source="setpoint", error="set-point refused: no", set_points=1))
+    [answer] = state.acknowledgements
+    assert (answer.outcome, answer.told) == ("follows", "set-point refused: no")
 
 
 def test_a_worker_that_is_away_does_not_answer(state):
@@ -69,7 +78,7 @@ def test_a_worker_that_is_away_does_not_answer(state):
 
 
 def test_what_was_told_before_a_set_point_was_sent_is_no_answer_to_it(state):
-    refused = {"error": "set-point refused: earlier", "set_points": 1}
+    refused = {"refused": "earlier", "set_points": 1}
     state.take_status(status(**refused))
     state.sending(POINT)
     assert _outcomes(state) == [("edge-1", "waiting")]
@@ -115,7 +124,7 @@ def test_control_in_a_phrase(control, expected):
 
 @pytest.fixture(scope="module")
 def curve():
-    return Curve.of(bundles.load(bundles.resolve("digits")).manifest)
+    return PathCurve.of(bundles.load(bundles.resolve("digits")).manifest)
 
 
 def test_a_position_between_two_points_lies_between_their_figures(curve):

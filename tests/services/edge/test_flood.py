@@ -30,7 +30,7 @@ GROWTH_BYTES_MAX = 16 << 20  # of the 60 MB that are sent; the inbox has room fo
 #: A worker that needs this long for every picture.
 SLOW = f"""
 import time
-from services.edge.ingest.decoding import image
+from services.pictures import decode as image
 
 open_picture = image.Image.open
 

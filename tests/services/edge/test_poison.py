@@ -25,7 +25,8 @@ pytestmark = pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True
 #: A worker whose decoders fail as those written in C do, on what they are marked to fail on.
 FRAGILE = f"""
 import ctypes, time
-from services.edge.ingest.decoding import image, sensor
+from services.edge.ingest.decoding import sensor
+from services.pictures import decode as image
 
 def fail(content):
     if b"deadly" in content:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ from PIL import Image
 from hybrid_model.bundle import Input
 from services.edge.errors import EdgeError
 from services.edge.ingest.decoding import payload_kind
-from services.edge.ingest.decoding.image import decode_picture
 from services.edge.ingest.decoding.sensor import decode_readings
 from services.edge.window import Readings
 from services.messages import MessageError, Sample
@@ -42,70 +39,6 @@ def decoder(expected: Input, kind: str = "sample", **more: Any) -> Any:
 
 def reason(caught: pytest.ExceptionInfo[MessageError]) -> str:
     return caught.value.reason
-
-
-@pytest.mark.parametrize("form", ["PNG", "WEBP", "JPEG"])
-def test_pictures_of_each_format_decode(form: str) -> None:
-    pixels = decode_picture(picture((4, 6, 3), form=form), (4, 6, 3))
-    assert pixels.shape == (4, 6, 3)
-    assert pixels.dtype == np.uint8
-
-
-@pytest.mark.parametrize(("mode", "shape"), [("L", (8, 8, 3)), ("RGB", (8, 8, 1)), ("P", (8, 8, 3)), ("1", (8, 8, 1))])
-def test_pictures_of_another_mode_are_converted(mode: str, shape: tuple[int, ...]) -> None:
-    assert decode_picture(picture((8, 8, 3), mode=mode), shape).shape == shape
-
-
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_a_truncated_picture_is_refused(form: str, share: float) -> None:
-    data = picture((64, 64, 3), form=form)
-    with pytest.raises(MessageError) as caught:
-        decode_picture(data[: int(len(data) * share)], (64, 64, 3))
-    assert reason(caught) == "bad_image"
-
-
-def test_a_picture_of_another_size_is_refused_or_scaled() -> None:
-    with pytest.raises(MessageError) as caught:
-        decode_picture(picture((9, 8)), (8, 8, 1))
-    assert reason(caught) == "wrong_shape"
-    assert decode_picture(picture((90, 80)), (8, 8, 1), resize=True).shape == (8, 8, 1)
-
-
-def test_a_decompression_bomb_is_refused_by_its_header() -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
-    with pytest.raises(MessageError) as caught:
-        decode_picture(bomb, (8, 8, 1), resize=True)
-    assert reason(caught) == "too_many_pixels"
-
-
-@pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF"])
-def test_other_formats_are_refused(form: str) -> None:
-    with pytest.raises(MessageError) as caught:
-        decode_picture(picture(form=form), (8, 8, 1))
-    assert reason(caught) == "bad_image"
-
-
-def test_pictures_of_16_bits_are_refused() -> None:
-    file = io.BytesIO()
-    Image.fromarray(np.zeros((8, 8), np.uint16)).save(file, "PNG")
-    with pytest.raises(MessageError) as caught:
-        decode_picture(file.getvalue(), (8, 8, 1))
-    assert reason(caught) == "wrong_mode"
-
-
-@given(st.binary(max_size=200), st.integers(0, 300))
-def test_any_bytes_are_a_picture_or_a_message_error(noise: bytes, at: int) -> None:
-    data = picture()
-    for payload in (noise, data[:at] + noise + data[at + len(noise) :]):
-        try:
-            assert decode_picture(payload, (8, 8, 1)).shape == (8, 8, 1)
-        except MessageError:
-            continue
 
 
 def test_our_envelope_carries_id_time_and_array() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from services.edge.ingest import Inbox as EdgeInbox
 from services.edge.ingest.inbox import Arrival
-from services.edge.ingest.topics import InputTopics
+from services.messages import InputTopics
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery
 from services.settings import EdgeSettings, InputSettings, LimitSettings
@@ -29,7 +29,7 @@ class Inbox:
         self.real = EdgeInbox(
             settings=settings,
             limits=limits,
-            topics=InputTopics(chosen, "home"),
+            topics=InputTopics([source.topic for source in chosen], "home"),
             metrics=self.metrics,
             acknowledge=self._acknowledge,
         )

@@ -21,8 +21,8 @@ from hybrid_model.explanation import explain
 from hybrid_model.runtime import EdgeEngine
 from services.cli import app
 from services.edge.observe.explain_routes import ExplainRoutes
+from services.edge.observe.explanation_json import explanation_json
 from services.edge.observe.recent_inputs import RecentInputs
-from services.messages.explanations import explanation_json
 from services.servers import Broker, RedisServer
 from tests.conftest import WaitFor
 from tests.services.edge.observe.test_recent_inputs import candidate, result
