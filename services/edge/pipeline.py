@@ -26,7 +26,7 @@ from services.edge.observe.recent_inputs import KeptInputs
 from services.edge.publish.labels import LabelMaker
 from services.edge.publish.outbox import Outbox
 from services.edge.upkeep.journal_limits import Bounds
-from services.messages import Escalation, MessageError
+from services.messages import Escalation, MessageError, exit_answers
 from services.metrics import DeviceNames, EdgeMetrics, observe
 from services.mqtt import Delivery
 from services.settings import Settings
@@ -205,13 +205,9 @@ class Router:
             site=self._settings.site.name,
             worker=self._worker,
             device=one.key[0],
-            b=self._manifest.network_id,
+            network_id=self._manifest.network_id,
             attempt=1,
-            exits=tuple(
-                (int(c), float(s))
-                for c, s in zip(result.exit_classes[row], result.exit_scores[row], strict=True)
-                if c >= 0 and np.isfinite(s)
-            ),
+            exits=exit_answers(result.exit_classes[row], result.exit_scores[row]),
             features=features,
             captured_at=one.captured_at,
             traceparent=decided.spans.traceparent(one.key),

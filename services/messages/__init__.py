@@ -25,7 +25,7 @@ from services.messages.names import (
     status_topic,
     window_id,
 )
-from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head
+from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head, exit_answers
 from services.messages.traceparent import TRACEPARENT, traceparent
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "control_topic",
     "decode_head",
     "device_of_level",
+    "exit_answers",
     "input_topic",
     "label_topic",
     "level_of_device",

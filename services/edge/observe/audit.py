@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from hybrid_model.runtime import EdgeResult, Engine
 from services.common.logs import Occasionally, get_logger
 from services.edge.escalate.audit_queue import AuditQueue
 from services.edge.ingest.samples import Candidate
-from services.messages import Audit, Escalation
+from services.messages import Audit, Escalation, exit_answers
 from services.metrics import DeviceNames, EdgeMetrics
 
 __all__ = ["Audits", "Chosen"]
@@ -105,15 +104,14 @@ class Audits:
         device, sample_id = one.sample.key
         features = result.features[row]
         assert features is not None
-        said = zip(result.exit_classes[row].tolist(), result.exit_scores[row].tolist(), strict=True)
         return Escalation(
             id=sample_id,
             site=self._site,
             worker=self._worker,
             device=device,
-            b=self._manifest.network_id,
+            network_id=self._manifest.network_id,
             attempt=1,
-            exits=tuple(takewhile(lambda pair: np.isfinite(pair[1]), said)),
+            exits=exit_answers(result.exit_classes[row], result.exit_scores[row]),
             features=features,
             captured_at=one.sample.captured_at,
             audit=Audit(one.exit_index, self._share),
