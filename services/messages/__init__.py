@@ -6,7 +6,6 @@ read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageErr
 
 from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
 from services.messages.labels import (
-    BUDGETS,
     SET_POINT_REFUSED,
     Budget,
     Control,
@@ -29,7 +28,6 @@ from services.messages.samples import Audit, Escalation, EscalationHead, Reply, 
 from services.messages.traceparent import TRACEPARENT, traceparent
 
 __all__ = [
-    "BUDGETS",
     "SCHEMA_VERSION",
     "SET_POINT_REFUSED",
     "TRACEPARENT",

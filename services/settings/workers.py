@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from services.budgets import BUDGETS
 from services.settings.inputs import InputSettings
 from services.settings.section import Name, Section
 
 __all__ = ["AuditSettings", "CloudSettings", "ControlSettings", "EdgeSettings"]
+
+if TYPE_CHECKING:
+    BudgetName = str
+else:  # pydantic reads the names from it; a type checker would want them written out a second time
+    BudgetName = Literal[tuple(BUDGETS)]
 
 
 class AuditSettings(Section):
@@ -43,9 +49,7 @@ class ControlSettings(Section):
         description="The point that is held, with a budget for latency the one held while that is kept; the bundle's "
         "working point if unset.",
     )
-    budget: (
-        Literal["escalated_share", "escalations_per_s", "energy_j_per_sample", "bytes_per_day", "latency_p99_ms"] | None
-    ) = Field(None, description="`budget`: the quantity to keep, of this worker.")
+    budget: BudgetName | None = Field(None, description="`budget`: the quantity to keep, of this worker.")
     value: float | None = Field(None, ge=0, allow_inf_nan=False, description="`budget`: how much of it.")
     allow_uncalibrated: bool = Field(False, description="Take points of the path that did not pass calibration, too.")
 
