@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 
@@ -254,9 +255,14 @@ def test_control_that_fails_leaves_the_exits_where_they_stand_and_the_worker_at_
 
 def test_the_log_tells_a_budget_by_name_and_value():
     exits, _ = alone({"control": EVERYTHING})
-    with structlog.testing.capture_logs() as logs:
-        exits.set_point(SHARE.encode())
-        exits.set_point(Control("fixed", 40).encode())
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    try:
+        with structlog.testing.capture_logs() as logs:
+            exits.set_point(SHARE.encode())
+            exits.set_point(Control("fixed", 40).encode())
+    finally:
+        structlog.configure(**before)
     fields = [(entry["mode"], entry["point"], entry["budget"], entry["value"]) for entry in logs]
     assert fields == [("budget", None, "escalated_share", 0.2), ("fixed", 40, None, None)]
 
