@@ -30,8 +30,7 @@ from hybrid_model import data
 from hybrid_model.data import Dataset
 from hybrid_model.runtime import EdgeEngine
 from services.demo import configuration
-from services.demo.processes import WorkerProcess
-from services.demo.readiness import ready
+from services.demo.processes import WorkerProcess, ready
 from services.messages import Label, label_topic
 from services.mqtt import Delivery, Filter, MqttLink
 from services.servers import Servers, free_port
@@ -41,6 +40,8 @@ from services.sources.sender import Sender
 
 _START_TIMEOUT_S, _ROUND_TIMEOUT_S = 120.0, 600.0
 _SCRAPE_S = 1.0
+#: Samples of the one round of `--quick`.
+_QUICK_SAMPLES = 200
 _TICKS_HZ = os.sysconf("SC_CLK_TCK")
 
 
@@ -188,12 +189,16 @@ def run(dataset: Dataset, *, samples: int, rounds: int, broker: Any) -> dict[str
         sides = {}
         for name, module in (("on", "services.edge"), ("off", "benchmarks.silent_edge")):
             config = edge_settings(name, folder, servers, bundle, ports["on"], share)
-            process = stack.enter_context(WorkerProcess(name, module, ["--config", str(config)], folder))
+            process = stack.enter_context(
+                WorkerProcess(name=name, module=module, arguments=["--config", str(config)], folder=folder)
+            )
             sides[name] = Side(name, process)
         config = configuration.cloud_file(
             folder, servers, name="cloud", bundle=bundle, metrics_port=ports["cloud"], lease_s=30.0
         )
-        cloud = stack.enter_context(WorkerProcess("cloud", "services.cloud", ["--config", str(config)], folder))
+        cloud = stack.enter_context(
+            WorkerProcess(name="cloud", module="services.cloud", arguments=["--config", str(config)], folder=folder)
+        )
         link, finals = connected(stack, servers, sides)
         await_ready(ports.values(), [cloud, *(side.process for side in sides.values())])
         with scraped(ports["on"]):
@@ -236,12 +241,12 @@ def command(description: str, run: Callable[..., dict[str, Any]], *, samples: in
     parser.add_argument("--data", default="digits", help="data set and shipped bundle")
     parser.add_argument("--samples", type=int, default=samples, help="samples a round")
     parser.add_argument("--rounds", type=int, default=rounds, help="rounds of all sides")
+    parser.add_argument("--quick", action="store_true", help="seconds: whether it works, not what it costs")
     parser.add_argument("--broker", choices=("nats", "mosquitto"), default="mosquitto")
     parser.add_argument("--json", type=Path, help="write the figures here")
     chosen = parser.parse_args()
-    text = json.dumps(
-        run(data.load(chosen.data), samples=chosen.samples, rounds=chosen.rounds, broker=chosen.broker), indent=1
-    )
+    samples, rounds = (_QUICK_SAMPLES, 1) if chosen.quick else (chosen.samples, chosen.rounds)
+    text = json.dumps(run(data.load(chosen.data), samples=samples, rounds=rounds, broker=chosen.broker), indent=1)
     sys.stdout.write(text + "\n")
     if chosen.json:
         chosen.json.write_text(text + "\n")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from services.budgets import BUDGETS
 from services.cli.common import Config, Json, app, fail, must_be_writable, out, plain_errors, write_json
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from services.cli.set_points import Answer
     from services.messages import Control
+
+_NAMES: Final = ", ".join(BUDGETS)
 
 
 @app.command()
@@ -27,8 +30,7 @@ def control(
         str | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Keep a budget, of each worker: escalated_share, escalations_per_s, energy_j_per_sample,"
-            " bytes_per_day or latency_p99_ms.",
+            help=f"Keep a budget, of each worker: {_NAMES}.",
         ),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Clear the set-point: each worker's settings hold again.")] = (
@@ -82,7 +84,7 @@ def control(
 
 
 def _wanted(point: int | None, budget: str | None) -> Control | None:
-    from services.messages import BUDGETS, Budget, Control
+    from services.messages import Budget, Control
 
     if point is not None:
         return Control(mode="fixed", point=point)
@@ -94,9 +96,7 @@ def _wanted(point: int | None, budget: str | None) -> Control | None:
     except ValueError:
         amount = -1.0
     if name not in BUDGETS or not 0 <= amount < float("inf"):
-        fail(
-            f"budget {budget!r}: write NAME=VALUE, such as escalated_share=0.2; names are {', '.join(sorted(BUDGETS))}"
-        )
+        fail(f"budget {budget!r}: write NAME=VALUE, such as escalated_share=0.2; names are {_NAMES}")
     return Control(mode="budget", budget=Budget(name, amount))
 
 

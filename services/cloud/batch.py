@@ -66,8 +66,8 @@ def read_job(
         escalation = Escalation.decode(delivery.payload)
     except MessageError as error:
         return Unreadable(delivery, error.reason, error.detail, _head(delivery.payload))
-    if escalation.b != network.network_id:
-        detail = f"{escalation.b} in the stream of {network.network_id}"
+    if escalation.network_id != network.network_id:
+        detail = f"{escalation.network_id} in the stream of {network.network_id}"
         return Unreadable(delivery, "wrong_network", detail, escalation)
     if encrypted_only and escalation.key is None:
         return Unreadable(delivery, "not_encrypted", "plain features are refused here", escalation)

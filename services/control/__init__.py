@@ -4,20 +4,18 @@ Nothing here knows a broker, a queue or a settings file: what was counted goes i
 sums and latencies alone; labels and classes never enter.
 """
 
-from services.control.controller import Controller
+from services.control.controller import PERIOD_S, Controller, Overload
 from services.control.latencies import Latencies
-from services.control.path import ExitPath, NotCalibratedError, mixed
-from services.control.set_points import SetPointError, check
-from services.control.tally import Costs, Tally
+from services.control.path import ExitPath, NotCalibratedError, SetPointError, check, mixed
 
 __all__ = [
+    "PERIOD_S",
     "Controller",
-    "Costs",
     "ExitPath",
     "Latencies",
     "NotCalibratedError",
+    "Overload",
     "SetPointError",
-    "Tally",
     "check",
     "mixed",
 ]

@@ -1,40 +1,52 @@
-"""A PI controller that moves the exits along the calibrated path so that a budget is kept."""
+"""A PI controller that moves the exits along the calibrated path so that a budget is kept, also under overload."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
-from services.control.budgets import allowance, measured
+from services.budgets import BUDGETS, Costs, EscalationBudget, Tallies, Tally
 from services.control.path import ExitPath
-from services.control.tallies import Tallies
-from services.control.tally import Costs, Tally
 from services.messages import Control
 
+__all__ = ["PERIOD_S", "Controller", "Overload"]
+
+#: How often it is asked, seconds.
 PERIOD_S: Final = 1.0
+#: Over how many seconds it is judged whether a budget is kept.
 WINDOW_S: Final = 10.0
 
+#: Gains, log-odds for each unit of error.
 _P: Final = 0.1
 _I: Final = 0.3
-_INFORMATION: Final = 8.0  # samples times variance of one: fewer move the exits less
+#: Samples times the variance of one: fewer move the exits less.
+_INFORMATION: Final = 8.0
 _INFORMATION_WINDOW: Final = 16.0
 _MOVE_MAX: Final = 1.0
 _SHARE_LEAST: Final = 0.005
 _BAND: Final = 0.03
-_BAND_DEVIATIONS: Final = 0.75  # what is noise is not followed
+#: Standard deviations of what is counted in the window: what is noise is not followed.
+_BAND_DEVIATIONS: Final = 0.75
 _INSIDE: Final = 0.5
-_SURPRISE: Final = 3.0  # standard deviations of one step
+#: Standard deviations of one step, beyond which the dead band does not hold.
+_SURPRISE: Final = 3.0
 _OVER_DEVIATIONS: Final = 2.0
 
 # Latency: what may wait is a part of the budget, for the slowest of a hundred waits longer than the mean.
 _AGE_SHARE: Final = 0.35
 _CALM: Final = 0.75
 _DRAIN_S: Final = 4.0
-_FILL: Final = 0.04  # log-odds a second, where little waits; less for budgets below a second
+#: Log-odds a second, where little waits; less for budgets below a second.
+_FILL: Final = 0.04
 _TRIM_LEAST: Final = 0.3
 _TRIM_DOWN: Final = 0.97
 _TRIM_UP: Final = 1.01
 _SMOOTHING: Final = 0.4
+
+#: How full the fullest queue is where the budget begins to shrink, and where nothing of it is left.
+_OVERLOAD_BEGINS: Final = 0.5
+_NOTHING_LEFT: Final = 0.9
+_RECOVERS_PER_S: Final = 0.05
 
 
 class Controller:
@@ -44,8 +56,8 @@ class Controller:
     the escalated share (see `ExitPath`): its error is the number of samples that could have risen and did not, over the
     variance of that number. What it would move beyond `low` or `high` is lost, not kept (anti-windup). Within a dead
     band of 3 % around the budget (or 0.75 standard deviations of what is counted in the window, where that is more) it
-    does not move, once it came within half of that (hysteresis). `latency_p99_ms` bounds one side only: the position
-    goes from `base` towards `high`, and returns where latency allows.
+    does not move, once it came within half of that (hysteresis). A budget for latency bounds one side only: the
+    position goes from `base` towards `high`, and returns where latency allows.
 
     Args:
         path: The bundle's.
@@ -57,7 +69,7 @@ class Controller:
     """
 
     def __init__(
-        self, path: ExitPath, set_point: Control, costs: Costs, *, low: int, high: int, base: int, position: float
+        self, *, path: ExitPath, set_point: Control, costs: Costs, low: int, high: int, base: int, position: float
     ) -> None:
         self._path, self.set_point, self._costs = path, set_point, costs
         self._low, self._high, self._base = low, high, min(max(base, low), high)
@@ -92,20 +104,18 @@ class Controller:
         if self._fixed or budget is None:
             return
         self._tallies.add(step)
-        if budget.name == "latency_p99_ms":
-            self._follow_latency(step, budget.value / 1000.0, p99_ms, waiting, factor)
-        else:
-            self._follow_share(step, budget.name, budget.value, factor)
+        kind = BUDGETS[budget.name]
+        self.measured = kind.measured(self._tallies.over(WINDOW_S), p99_ms)
+        if not isinstance(kind, EscalationBudget):
+            self._follow_latency(step, budget.value, waiting, factor)
+        elif step.samples:
+            self._follow_share(kind, step, budget.value, factor)
 
-    def _follow_share(self, step: Tally, name: str, value: float, factor: float) -> None:
-        window = self._tallies.over(WINDOW_S)
-        self.measured = measured(name, window)
-        if not step.samples:
-            return
-        allowed = allowance(name, value, step, self._costs, factor=factor)
+    def _follow_share(self, kind: EscalationBudget, step: Tally, value: float, factor: float) -> None:
+        allowed = kind.allowance(value, step, self._costs, factor=factor)
         variance = _variance(allowed.share)
         within = self._tallies.over(WINDOW_S, samples=_INFORMATION_WINDOW / variance)
-        over = allowance(name, value, within, self._costs, factor=factor)
+        over = kind.allowance(value, within, self._costs, factor=factor)
         expected = max(over.share * within.samples, 1e-9)
         noise = math.sqrt(within.samples * _variance(over.share))
         band = max(_BAND * expected, _BAND_DEVIATIONS * noise)
@@ -116,10 +126,10 @@ class Controller:
         is_over = -over.credit > band + _OVER_DEVIATIONS * noise
         self.saturated = is_over and self.position >= self._high
 
-    def _follow_latency(self, step: Tally, budget_s: float, p99_ms: float | None, waiting: int, factor: float) -> None:
+    def _follow_latency(self, step: Tally, budget_ms: float, waiting: int, factor: float) -> None:
         """By Little's law: what waits may be as old as a part of the budget, and drains at the rate of the answers."""
-        self.measured = p99_ms
-        over = p99_ms is not None and p99_ms > 1000.0 * budget_s
+        over = self.measured is not None and self.measured > budget_ms
+        budget_s = budget_ms / 1000.0
         age_s, seconds = self._tallies.age_of(waiting), max(step.seconds, 1e-9)
         self._answers_per_s.add(step.answered / seconds)
         wanted_age_s = _AGE_SHARE * budget_s * self._trim * factor
@@ -150,6 +160,27 @@ class Controller:
     def _stand(self, odds: float, lowest: float) -> None:
         self._odds = min(max(odds, self._path.log_odds_at(self._high)), lowest)
         self.position = min(max(self._path.position_at(self._odds), float(self._low)), float(self._high))
+
+
+class Overload:
+    """What is left of a budget while the cloud falls behind: it shrinks before samples must be shed.
+
+    It falls at once with the room that is left in the queues, and recovers slowly: a queue that drains is let drain.
+    """
+
+    def __init__(self) -> None:
+        self.value = 1.0
+
+    def factor(self, fill: float, seconds: float) -> float:
+        """By what the budget is multiplied, 0 to 1.
+
+        Args:
+            fill: How full the fullest queue is: half or less takes nothing, 0.9 takes all.
+            seconds: Since the last call.
+        """
+        room = (_NOTHING_LEFT - fill) / (_NOTHING_LEFT - _OVERLOAD_BEGINS)
+        self.value = min(max(0.0, min(1.0, room)), self.value + _RECOVERS_PER_S * seconds)
+        return self.value
 
 
 class _Smoothed:

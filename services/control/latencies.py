@@ -1,4 +1,8 @@
-"""Latencies of final labels over the last seconds, in buckets, so that memory is bounded whatever comes."""
+"""Latencies of final labels over the last seconds, in buckets, so that memory is bounded whatever comes.
+
+The wall clock has no part in it: it can jump, and exits would follow it. Both what is added and the seconds in which it
+is counted are differences of one monotonic clock.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,18 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import numpy as np
 
-_LEAST_S = 1e-4
-_RATIO = 1.03
-_BUCKETS = 700  # up to 1e-4 s * 1.03^700, which is about a day
+__all__ = ["Latencies"]
+
+#: Upper bound of the first bucket, seconds.
+_LEAST_S: Final = 1e-4
+#: From one bucket's upper bound to the next: the error of a quantile.
+_RATIO: Final = 1.03
+#: Up to 1e-4 s * 1.03^700, which is about a day.
+_BUCKETS: Final = 700
 
 
 class Latencies:
@@ -29,7 +39,7 @@ class Latencies:
         self._lock = threading.Lock()
 
     def add(self, latencies_s: Iterable[float]) -> None:
-        """Final labels came after these many seconds."""
+        """Final labels came so many seconds after their samples, by a monotonic clock."""
         with self._lock:
             row = self._counts[self._turn()]
             for latency_s in latencies_s:

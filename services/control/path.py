@@ -1,21 +1,31 @@
-"""Positions on a bundle's calibrated path of thresholds, and what share of the samples rises at each."""
+"""A bundle's calibrated path of thresholds: what share rises at each position, and which set-points can be followed."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.bundle.calibration import Calibration
 from hybrid_model.errors import DewpointError
+from services.budgets import BUDGETS, Costs
+from services.messages import Control
 
-_STEP_MIN = 0.02
+__all__ = ["ExitPath", "NotCalibratedError", "SetPointError", "check", "mixed"]
+
+#: Log-odds by which two points of the path lie apart at least.
+_STEP_MIN: Final = 0.02
 
 
 class NotCalibratedError(DewpointError, ValueError):
     """No point of the path may be taken; the message says why and what to do."""
+
+
+class SetPointError(DewpointError, ValueError):
+    """A set-point that cannot be followed; the message says why and what to do."""
 
 
 class ExitPath:
@@ -30,17 +40,17 @@ class ExitPath:
         path = calibration.path
         self.last = len(path) - 1
         self.working_point = calibration.point
-        self._thresholds = [one.thresholds for one in path]
+        self._thresholds = [point.thresholds for point in path]
         self._passed: tuple[int, int] | None = None
         if calibration.start is not None and calibration.passed is not None:
             self._passed = (calibration.start, calibration.passed)
         least = 0.5 / calibration.tuning.samples  # a share that no split of this size can tell from 0
         self._log_odds: list[float] = []
-        for one in path:
-            found = log_odds(min(max(1.0 - one.edge_share, least), 1.0 - least))
+        for point in path:
+            odds = _log_odds(min(max(1.0 - point.edge_share, least), 1.0 - least))
             if self._log_odds:  # points of the same share stay apart: elsewhere their shares may differ
-                found = min(found, self._log_odds[-1] - _STEP_MIN)
-            self._log_odds.append(found)
+                odds = min(odds, self._log_odds[-1] - _STEP_MIN)
+            self._log_odds.append(odds)
 
     def thresholds(self, point: int) -> tuple[float, ...]:
         """Those of a point, one an exit."""
@@ -73,14 +83,9 @@ class ExitPath:
             return 0.0
         if wanted <= self._log_odds[-1]:
             return float(self.last)
-        high = bisect_right([-one for one in self._log_odds], -wanted)
+        high = bisect_right([-odds for odds in self._log_odds], -wanted)
         before, after = self._log_odds[high - 1], self._log_odds[high]
         return high - 1 + (before - wanted) / (before - after)
-
-
-def log_odds(share: float) -> float:
-    """ln(s / (1 - s)) of a share s. Raises ValueError or ZeroDivisionError for 0 and 1."""
-    return math.log(share / (1.0 - share))
 
 
 def mixed(position: float, count: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -93,3 +98,38 @@ def mixed(position: float, count: int, random: np.random.Generator) -> npt.NDArr
     if fraction == 0.0:
         return np.full(count, below, dtype=np.int64)
     return below + (random.random(count) < fraction).astype(np.int64)
+
+
+def check(wanted: Control, path: ExitPath | None, costs: Costs, *, allow_uncalibrated: bool) -> None:
+    """Whether a bundle with this path (none: it was not calibrated) can follow a set-point, at these costs of a sample.
+
+    Raises SetPointError where it cannot.
+    """
+    if wanted.mode == "fixed" and wanted.point is None:
+        return  # the bundle's own thresholds
+    if path is None:
+        raise SetPointError(f"{wanted}: this bundle has no calibrated path; make one with dewpoint calibrate")
+    try:
+        low, high = path.limits(allow_uncalibrated=allow_uncalibrated)
+    except NotCalibratedError as error:
+        raise SetPointError(f"{wanted}: {error}") from None
+    if wanted.mode == "fixed":
+        assert wanted.point is not None
+        if wanted.point > path.last:
+            raise SetPointError(f"{wanted}: the bundle's path has the points 0 to {path.last}")
+        if not low <= wanted.point <= high:
+            raise SetPointError(
+                f"{wanted}: only the points {low} to {high} passed calibration; take one of them, or set"
+                " edge.control.allow_uncalibrated"
+            )
+        return
+    if wanted.budget is None:
+        raise SetPointError("budget: it lacks a name and a value")
+    refusal = BUDGETS[wanted.budget.name].refusal(wanted.budget.value, costs)
+    if refusal is not None:
+        raise SetPointError(f"{wanted}: {refusal}")
+
+
+def _log_odds(share: float) -> float:
+    """ln(s / (1 - s)) of a share s, which lies between 0 and 1 and is neither."""
+    return math.log(share / (1.0 - share))

@@ -37,7 +37,7 @@ class DeviceTally:
 
 
 @dataclass(frozen=True)
-class Tally:
+class StreamTally:
     """Figures of the whole stream so far. Latencies are seconds, sorted, by path ("edge", "cloud")."""
 
     sent: int
@@ -120,12 +120,12 @@ class Books:
         with self._lock:
             return list(self._entries.values())
 
-    def tally(self) -> Tally:
+    def tally(self) -> StreamTally:
         """Count everything anew."""
         with self._lock:
             return self._count()
 
-    def _count(self) -> Tally:
+    def _count(self) -> StreamTally:
         devices: dict[str, DeviceTally] = {}
         reasons: dict[str, int] = {}
         latencies: dict[str, list[float]] = {"edge": [], "cloud": []}
@@ -145,7 +145,7 @@ class Books:
             if entry.latency_s is not None:
                 latencies["cloud" if final.exit == "cloud" else "edge"].append(entry.latency_s)
         finals = sum(device.finals for device in devices.values())
-        return Tally(
+        return StreamTally(
             sent=len(self._entries),
             acknowledged=acknowledged,
             finals=finals,

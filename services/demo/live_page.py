@@ -37,11 +37,13 @@ class LivePage:
         folder: Where its log lies.
     """
 
-    def __init__(self, config: Path, port: int, folder: Path) -> None:
+    def __init__(self, *, config: Path, port: int, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
         self._installed = importlib.util.find_spec("nicegui") is not None
-        self._process = WorkerProcess("console", "services.console", ["--config", str(config)], folder)
+        self._process = WorkerProcess(
+            name="console", module="services.console", arguments=["--config", str(config)], folder=folder
+        )
 
     def told(self) -> str:
         """Where the page is, once it answers; or why there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from hybrid_model.errors import DewpointError
 
 _STOP_TIMEOUT_S = 15.0
 _LOG_TAIL_BYTES = 2000
+_ASK_TIMEOUT_S = 1.0
 
 # The kernel ends the worker when the demonstration is killed. A program of its own rather than preexec_fn, which may
 # deadlock where the parent has threads; the death signal survives into the module that it runs.
@@ -45,7 +47,7 @@ class WorkerProcess:
     Start it from a thread that lives as long as the worker: Linux ends the worker with that thread.
     """
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str], folder: Path) -> None:
+    def __init__(self, *, name: str, module: str, arguments: Sequence[str], folder: Path) -> None:
         self.name = name
         self.log_path = folder / f"{name}.log"
         self._command = ["-m", module, *arguments]
@@ -115,6 +117,18 @@ class WorkerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def ready(metrics_port: int) -> bool:
+    """Ask a worker on this machine by HTTP, on the port of its metrics."""
+    connection = http.client.HTTPConnection("127.0.0.1", metrics_port, timeout=_ASK_TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _environment() -> dict[str, str]:

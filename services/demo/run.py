@@ -23,8 +23,7 @@ from services import messages, settings
 from services.demo import configuration, figures, table
 from services.demo.books import Books
 from services.demo.live_page import LivePage, page_port
-from services.demo.processes import WorkerError, WorkerProcess
-from services.demo.readiness import ready
+from services.demo.processes import WorkerError, WorkerProcess, ready
 from services.messages import Label, MessageError, Status
 from services.mqtt import Delivery, Filter, MqttLink
 from services.servers import BrokerKind, Servers, free_port
@@ -186,7 +185,9 @@ class Demo:
                 lease_s=self.options.lease_s,
             )  # fmt: skip
             self._trace(config)
-            worker = WorkerProcess(name, "services.cloud", ["--config", str(config)], self.folder)
+            worker = WorkerProcess(
+                name=name, module="services.cloud", arguments=["--config", str(config)], folder=self.folder
+            )
             self.cloud.append(self._stack.enter_context(worker))
         ports["edge"] = free_port()
         config = configuration.edge_file(
@@ -194,7 +195,7 @@ class Demo:
         )
         self._trace(config)
         self.edge = self._stack.enter_context(
-            WorkerProcess("edge", "services.edge", ["--config", str(config)], self.folder)
+            WorkerProcess(name="edge", module="services.edge", arguments=["--config", str(config)], folder=self.folder)
         )
         self._stack.callback(self._ask_all_to_stop)  # before they are awaited one by one
 
@@ -214,7 +215,7 @@ class Demo:
             self.folder, self.servers, bundle=bundle, dataset=self.dataset, port=port,
             metrics_ports=self.metrics_ports.values(),
         )  # fmt: skip
-        self.live_page = self._stack.enter_context(LivePage(config, port, self.folder))
+        self.live_page = self._stack.enter_context(LivePage(config=config, port=port, folder=self.folder))
 
     def _ask_all_to_stop(self) -> None:
         for worker in (self.edge, *self.cloud):

@@ -10,12 +10,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from services.demo.books import Tally, percentile
+from services.demo.books import StreamTally, percentile
 
 _DEVICES_SHOWN = 12
 
 
-def live(tally: Tally, *, frames: int, notes: Mapping[str, str], workers: Mapping[str, bool]) -> RenderableType:
+def live(tally: StreamTally, *, frames: int, notes: Mapping[str, str], workers: Mapping[str, bool]) -> RenderableType:
     """What the stream looks like now. `notes`: device -> what is wrong with it; `workers`: process -> is it alive."""
     paths = Table(expand=False)
     paths.add_column("path")
@@ -32,7 +32,7 @@ def live(tally: Tally, *, frames: int, notes: Mapping[str, str], workers: Mappin
     return Group(devices(tally, notes=notes), paths, bar, Text(), state)
 
 
-def devices(tally: Tally, *, notes: Mapping[str, str]) -> Table:
+def devices(tally: StreamTally, *, notes: Mapping[str, str]) -> Table:
     """What became of each device's samples; the degraded ones first where there are too many to show."""
     table = Table(expand=False)
     table.add_column("device", no_wrap=True)

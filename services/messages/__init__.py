@@ -6,7 +6,6 @@ read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageErr
 
 from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
 from services.messages.labels import (
-    BUDGETS,
     Budget,
     Control,
     Label,
@@ -24,12 +23,11 @@ from services.messages.names import (
     status_topic,
     window_id,
 )
-from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head
+from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head, exit_answers
 from services.messages.topics import InputTopics, topic_filter, without_share
 from services.messages.traceparent import TRACEPARENT, traceparent
 
 __all__ = [
-    "BUDGETS",
     "SCHEMA_VERSION",
     "TRACEPARENT",
     "Audit",
@@ -48,6 +46,7 @@ __all__ = [
     "control_topic",
     "decode_head",
     "device_of_level",
+    "exit_answers",
     "input_topic",
     "label_topic",
     "level_of_device",

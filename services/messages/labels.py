@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, cast
 
+from services.budgets import BUDGETS
 from services.messages.fields import (
     bad,
     decode_object,
@@ -30,10 +31,7 @@ WorkerState = Literal["online", "stopped", "offline"]
 _STATUSES: Final = frozenset(("provisional", "final", "correction"))
 _REASONS: Final = frozenset(("confident", "escalated", "deadline", "offline", "shed", "failed"))
 _STATES: Final = frozenset(("online", "stopped", "offline"))
-#: What a budget may be of.
-BUDGETS: Final = frozenset(
-    ("escalated_share", "escalations_per_s", "energy_j_per_sample", "bytes_per_day", "latency_p99_ms")
-)
+_BUDGETS: Final = frozenset(BUDGETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +143,14 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A quantity to keep, by name."""
+    """A quantity to keep, by its name in `services.budgets.BUDGETS`."""
 
     name: str
     value: float
+
+    def __str__(self) -> str:
+        """As `escalated_share=0.2`."""
+        return f"{self.name}={self.value:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,10 @@ class Control:
     mode: Literal["fixed", "budget"]
     point: int | None = None
     budget: Budget | None = None
+
+    def __str__(self) -> str:
+        """As `point 34` or `escalated_share=0.2`."""
+        return f"point {self.point}" if self.mode == "fixed" else str(self.budget or "budget")
 
     def to_json(self) -> dict[str, Any]:
         """As plain data: `{mode, point, budget: {name, value}}`."""
@@ -178,7 +184,7 @@ class Control:
         budget = need(fields, "budget")
         if not isinstance(budget, dict):
             raise bad("budget", budget)
-        name, value = one_of(budget, "name", BUDGETS), number(budget, "value")
+        name, value = one_of(budget, "name", _BUDGETS), number(budget, "value")
         if value < 0:
             raise bad("value", value)
         return cls(mode="budget", budget=Budget(name, value))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final, Literal, Self, cast
 
 from services.messages.fields import (
@@ -97,16 +100,17 @@ class Audit:
 class Escalation:
     """A hard sample on its way up: packed features, and what every computed exit thought of it.
 
-    `b` is the network id; `attempt` counts from 1; `exits` holds (class index, score) by exit; `captured_at` is epoch
-    seconds. `key` is the id of the key under which the features are encrypted; none where they are plain. With `audit`
-    it is a confident sample, to be checked and not answered. `traceparent`: where its trace goes on, if there is one.
+    `attempt` counts from 1; `exits` holds (class index, score) of exit 0, 1, ... without a gap, as `exit_answers` makes
+    it; `captured_at` is epoch seconds. `key` is the id of the key under which the features are encrypted; none where
+    they are plain. With `audit` it is a confident sample, to be checked and not answered. `traceparent`: where its
+    trace goes on, if there is one. On the wire `network_id` is the field `b`.
     """
 
     id: str
     site: str
     worker: str
     device: str
-    b: str
+    network_id: str
     attempt: int
     exits: tuple[tuple[int, float], ...]
     features: bytes
@@ -130,7 +134,7 @@ class Escalation:
                 "site": self.site,
                 "worker": self.worker,
                 "device": self.device,
-                "b": self.b,
+                "b": self.network_id,
                 "attempt": self.attempt,
                 "exits": [list(pair) for pair in self.exits],
                 "features": self.features,
@@ -150,7 +154,7 @@ class Escalation:
             site=name(fields, "site"),
             worker=name(fields, "worker"),
             device=name(fields, "device"),
-            b=name(fields, "b"),
+            network_id=name(fields, "b"),
             attempt=integer(fields, "attempt", least=1),
             exits=_exits(need(fields, "exits")),
             features=binary(fields, "features"),
@@ -159,6 +163,16 @@ class Escalation:
             audit=_audit(fields.get("audit")),
             traceparent=traceparent(fields.get(TRACEPARENT)),
         )
+
+
+def exit_answers(classes: Iterable[int], scores: Iterable[float]) -> tuple[tuple[int, float], ...]:
+    """What every exit said of one sample, as `Escalation.exits` holds it: (class index, score), exit 0 first.
+
+    Readers take the place in the list for the exit's number. Therefore the list ends before the first exit that was not
+    computed (class -1) or whose score is not finite, whatever comes after it.
+    """
+    computed = takewhile(lambda pair: pair[0] >= 0 and math.isfinite(pair[1]), zip(classes, scores, strict=True))
+    return tuple((int(class_index), float(score)) for class_index, score in computed)
 
 
 @dataclass(frozen=True, slots=True)

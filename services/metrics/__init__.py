@@ -10,9 +10,8 @@ energies joules.
 """
 
 from services.metrics.cloud import CloudMetrics
-from services.metrics.devices import OTHER_DEVICE, DeviceNames
 from services.metrics.edge import EdgeMetrics
-from services.metrics.exemplars import observe
+from services.metrics.series import OTHER_DEVICE, DeviceNames, observe
 from services.metrics.server import Check, MetricsError, MetricsServer, Route
 
 __all__ = [

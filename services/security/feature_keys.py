@@ -139,7 +139,7 @@ def _id_of(key: bytes) -> str:
 
 def _bound_to(escalation: Escalation) -> bytes:
     """What the features are bound to. The attempt is left out: whoever sends again need not hold the key."""
-    names = [escalation.b, escalation.site, escalation.worker, escalation.device, escalation.id]
+    names = [escalation.network_id, escalation.site, escalation.worker, escalation.device, escalation.id]
     if escalation.audit is not None:  # an escalation cannot be made an audit, nor an audit one of another weight
         names.append(f"audit {escalation.audit.exit} {float(escalation.audit.share)!r}")
     encoded = [name.encode() for name in names]

@@ -6,12 +6,27 @@ Environment variables are `DEWPOINT_SECTION__KEY`, as in `DEWPOINT_MQTT__HOST`; 
 values: a setting names the file that holds one.
 """
 
-from services.settings.connections import MqttSettings, RedisSettings, SiteSettings, TlsSettings
-from services.settings.inputs import InputSettings, LimitSettings, WindowSettings
 from services.settings.model import CONFIG_VARIABLE, Settings, load
-from services.settings.section import SettingsError
-from services.settings.watching import ConsoleSettings, LogSettings, MetricsSettings, TracesSettings
-from services.settings.workers import AuditSettings, CloudSettings, ControlSettings, EdgeSettings
+from services.settings.sections import (
+    ConsoleSettings,
+    LogSettings,
+    MetricsSettings,
+    MqttSettings,
+    RedisSettings,
+    SettingsError,
+    SiteSettings,
+    TlsSettings,
+    TracesSettings,
+)
+from services.settings.workers import (
+    AuditSettings,
+    CloudSettings,
+    ControlSettings,
+    EdgeSettings,
+    InputSettings,
+    LimitSettings,
+    WindowSettings,
+)
 
 __all__ = [
     "CONFIG_VARIABLE",

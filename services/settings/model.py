@@ -12,11 +12,17 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceRefused
 
-from services.settings.connections import MqttSettings, RedisSettings, SiteSettings
-from services.settings.inputs import LimitSettings
-from services.settings.section import SettingsError
-from services.settings.watching import ConsoleSettings, LogSettings, MetricsSettings, TracesSettings
-from services.settings.workers import CloudSettings, EdgeSettings
+from services.settings.sections import (
+    ConsoleSettings,
+    LogSettings,
+    MetricsSettings,
+    MqttSettings,
+    RedisSettings,
+    SettingsError,
+    SiteSettings,
+    TracesSettings,
+)
+from services.settings.workers import CloudSettings, EdgeSettings, LimitSettings
 
 __all__ = ["CONFIG_VARIABLE", "Settings", "load"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from services.sources.encodings import encoding_of
 from services.sources.errors import SourceError
 from services.sources.replay import Outgoing, Replay, Replayed
 from services.sources.sender import Sender
-from services.traces import publisher_traces
+from services.traces import PublisherTraces, publisher_traces
 
 _FLUSH_TIMEOUT_S = 30.0
 
@@ -51,6 +52,7 @@ def run_stream(options: StreamOptions, settings: Settings, *, console: Console) 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     client_id = f"dewpoint-stream-{os.getpid()}"
     with (
+        _stopped(traces),
         MqttLink(settings.mqtt, client_id=client_id, persistent=False) as link,
         Progress(*columns, console=console, transient=True) as bar,
     ):
@@ -66,8 +68,16 @@ def run_stream(options: StreamOptions, settings: Settings, *, console: Console) 
         except KeyboardInterrupt:
             console.print("interrupted; waiting for what is under way")
         link.flush(timeout_s=_FLUSH_TIMEOUT_S)
-        traces.stop()
     return {"dataset": options.dataset, **asdict(sender.sent)}
+
+
+@contextlib.contextmanager
+def _stopped(traces: PublisherTraces) -> Iterator[None]:
+    """Send what is due of traces at the end of the block, also where its start fails."""
+    try:
+        yield
+    finally:
+        traces.stop()
 
 
 class _Rounds:

@@ -6,18 +6,21 @@
                            +-- edge final          :  with links to the samples that were computed together
 
 A trace goes on by a W3C `traceparent`: the MQTT 5 user property, else the field of the sample's envelope, and the
-field of the escalation, which the journal keeps. Spans are sent by OTLP. Where traces are off, objects of
-`services.traces.off` take the calls and do nothing: opentelemetry is not imported.
+field of the escalation, which the journal keeps. Spans are sent by OTLP. Where traces are off, the calls reach a tracer
+of OpenTelemetry's API that does nothing; its SDK, the extra `traces`, is not imported then.
 """
 
-from services.traces.off import CloudSpans, CloudTraces, EdgeSpans, EdgeTraces, PublisherTraces, PublishSpan
-from services.traces.start import TracesError, cloud_traces, edge_traces, publisher_traces
+from services.traces.cloud import CloudSpans, CloudTraces, cloud_traces
+from services.traces.edge import EdgeSpans, EdgeTraces, FinalSpans, edge_traces
+from services.traces.publisher import PublisherTraces, PublishSpan, publisher_traces
+from services.traces.tracers import TracesError
 
 __all__ = [
     "CloudSpans",
     "CloudTraces",
     "EdgeSpans",
     "EdgeTraces",
+    "FinalSpans",
     "PublishSpan",
     "PublisherTraces",
     "TracesError",

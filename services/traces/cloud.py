@@ -5,54 +5,69 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Self
 
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, format_trace_id
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from prometheus_client import Counter
 
 from services.messages import Escalation
-from services.traces.exporter import Exporter
-from services.traces.harmless import harmless
-from services.traces.links import context_of, sampled
-from services.traces.off import CloudSpans, CloudTraces, Key
+from services.settings import TracesSettings
+from services.traces.tracers import OFF, Key, Tracers, context_of, harmless, sampled, trace_id_of, tracers
 
-__all__ = ["RecordedCloud"]
+__all__ = ["CloudSpans", "CloudTraces", "cloud_traces"]
 
 
-class RecordedCloud(CloudTraces):
-    """Traces that are recorded and sent by `exporter`."""
+class CloudTraces:
+    """Traces of a cloud worker, recorded by `tracers`. Nothing is raised."""
 
-    def __init__(self, exporter: Exporter) -> None:
-        self._exporter = exporter
+    def __init__(self, tracers: Tracers = OFF) -> None:
+        self._tracers = tracers
 
-    @harmless(CloudSpans())
     def batch(self, network_id: str, escalations: Iterable[Escalation]) -> CloudSpans:
         """These are about to be run together; those without a trace have no span."""
-        return _Batch(self._exporter, network_id, escalations)
+        spans = CloudSpans(self._tracers)
+        spans.begin(network_id, escalations)
+        return spans
 
     def stop(self) -> None:
-        """Send what is due within a bound."""
-        self._exporter.stop()
+        """Send what is due within a bound. Called once, at the end."""
+        self._tracers.stop()
 
 
-class _Batch(CloudSpans):
-    def __init__(self, exporter: Exporter, network_id: str, escalations: Iterable[Escalation]) -> None:
+def cloud_traces(settings: TracesSettings, *, worker: str, spans: Counter | None = None) -> CloudTraces:
+    """Those of a cloud worker; `spans` counts what becomes of them, by outcome. Raises TracesError."""
+    return CloudTraces(tracers(settings, "dewpoint-cloud", worker=worker, spans=spans))
+
+
+class CloudSpans:
+    """Spans of one batch in the cloud; they end with the `with` block."""
+
+    def __init__(self, tracers: Tracers) -> None:
+        self._tracers = tracers
         self._batch: Span | None = None
         self._spans: dict[Key, Span] = {}
-        parents = [one for one in escalations if sampled(one.traceparent)]
-        if not parents:
-            return
-        for one in parents:
+
+    @harmless()
+    def begin(self, network_id: str, escalations: Iterable[Escalation]) -> None:
+        """Start a span for each sample that is traced, and one for the batch where there is such a sample."""
+        for escalation in escalations:
+            if not sampled(escalation.traceparent):
+                continue
             attributes: dict[str, str | int] = {
                 "messaging.system": "redis",
-                "dewpoint.device": one.device,
-                "dewpoint.sample": one.id,
+                "dewpoint.device": escalation.device,
+                "dewpoint.sample": escalation.id,
                 "dewpoint.network": network_id,
-                "dewpoint.attempt": one.attempt,
+                "dewpoint.attempt": escalation.attempt,
             }
-            self._spans[one.device, one.id] = exporter.samples.start_span(
-                "cloud sample", context_of(one.traceparent), SpanKind.CONSUMER, attributes
+            span = self._tracers.samples.start_span(
+                "cloud sample", context_of(escalation.traceparent), SpanKind.CONSUMER, attributes
             )
-        self._batch = exporter.batches.start_span(
+            if span.is_recording():
+                self._spans[escalation.device, escalation.id] = span
+        if not self._spans:
+            return
+        self._batch = self._tracers.batches.start_span(
             "cloud batch",
-            attributes={"dewpoint.network": network_id, "dewpoint.samples_traced": len(parents)},
+            attributes={"dewpoint.network": network_id, "dewpoint.samples_traced": len(self._spans)},
             links=[Link(span.get_span_context()) for span in self._spans.values()],
         )
         for span in self._spans.values():
@@ -60,12 +75,13 @@ class _Batch(CloudSpans):
 
     @harmless()
     def answered(self, key: Key, wait_s: float) -> str | None:
+        """A sample was answered, so long after its escalation was entered. Returns its trace's id, if any."""
         span = self._spans.get(key)
         if span is None:
             return None
         span.set_attribute("dewpoint.wait_s", wait_s)
         span.set_attribute("dewpoint.answered", True)
-        return format_trace_id(span.get_span_context().trace_id)
+        return trace_id_of(span)
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from prometheus_client import Counter
 
-from services.common.logs import Occasionally, get_logger
+from services.common.logs import SparseLog
 from services.common.version import own_version
 from services.settings import TracesSettings
 
@@ -144,16 +144,14 @@ class _ToOurLog(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._log, self._occasionally = get_logger("traces"), Occasionally(burst=2, period_s=60.0)
+        self._log = SparseLog("traces", burst=2, period_s=60.0)
 
     def emit(self, record: logging.LogRecord) -> None:
-        held_back = self._occasionally.passes(record.name)
-        if held_back is not None:
-            self._log.warning("traces_not_sent", cause=record.getMessage()[:300], held_back=held_back)
+        self._log.warning("traces_not_sent", kind=record.name, cause=record.getMessage()[:300])
 
 
 def _listen_to_opentelemetry() -> None:
     theirs = logging.getLogger("opentelemetry")
-    if not any(isinstance(one, _ToOurLog) for one in theirs.handlers):
+    if not any(isinstance(handler, _ToOurLog) for handler in theirs.handlers):
         theirs.addHandler(_ToOurLog())
         theirs.propagate = False

@@ -265,7 +265,12 @@ class Plant:
             "limits": {"payload_bytes_max": PAYLOAD_BYTES_MAX},
         }
         config = write(self.folder / f"{name}.toml", {**common, **sections})
-        return Worker(WorkerProcess(name, module, ["--config", str(config)], self.folder), port, links, spool)
+        return Worker(
+            WorkerProcess(name=name, module=module, arguments=["--config", str(config)], folder=self.folder),
+            port,
+            links,
+            spool,
+        )
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S

@@ -6,8 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.demo.processes import WorkerProcess
-from services.demo.readiness import ready
+from services.demo.processes import WorkerProcess, ready
 from tests.chaos.proxy import Proxy
 
 _PAUSE_S = 0.5

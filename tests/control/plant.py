@@ -15,8 +15,7 @@ from typing import Any, Self
 
 from hybrid_model import bundle, data
 from services.demo.configuration import write
-from services.demo.processes import WorkerError, WorkerProcess
-from services.demo.readiness import ready
+from services.demo.processes import WorkerError, WorkerProcess, ready
 from services.messages import Sample
 from services.mqtt import Delivery, Filter, MqttLink
 from services.servers import Servers, free_port
@@ -195,7 +194,7 @@ class Plant:
                 **sections,
             },
         )
-        worker = WorkerProcess(name, module, ["--config", str(path)], self.folder)
+        worker = WorkerProcess(name=name, module=module, arguments=["--config", str(path)], folder=self.folder)
         self._stack.enter_context(worker)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not ready(metrics_port):

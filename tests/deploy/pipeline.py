@@ -15,8 +15,7 @@ import redis
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data
 from services.demo import configuration
-from services.demo.processes import WorkerProcess
-from services.demo.readiness import ready
+from services.demo.processes import WorkerProcess, ready
 from services.feature_stream import Stream
 from services.messages import input_topic
 from services.mqtt import MqttLink
@@ -67,12 +66,12 @@ def _edge_worker(folder: Path, servers: Servers, bundle: Path, port: int) -> Wor
     config = configuration.edge_file(folder, servers, bundle=bundle, dataset=digits, metrics_port=port)
     sections = tomllib.loads(config.read_text())
     configuration.write(config, sections | {"edge": sections["edge"] | EDGE})
-    return WorkerProcess("edge", "services.edge", ["--config", str(config)], folder)
+    return WorkerProcess(name="edge", module="services.edge", arguments=["--config", str(config)], folder=folder)
 
 
 def _cloud_worker(folder: Path, servers: Servers, bundle: Path, name: str, port: int) -> WorkerProcess:
     config = configuration.cloud_file(folder, servers, name=name, bundle=bundle, metrics_port=port, lease_s=5.0)
-    return WorkerProcess(name, "services.cloud", ["--config", str(config)], folder)
+    return WorkerProcess(name=name, module="services.cloud", arguments=["--config", str(config)], folder=folder)
 
 
 def _is_ready(worker: WorkerProcess, port: int) -> bool:
@@ -84,7 +83,7 @@ def _stream(folder: Path, servers: Servers) -> WorkerProcess:
     """`dewpoint stream` of 40 samples a second from several devices, one of them noisy, until it is stopped."""
     where = ["--site", configuration.SITE, "--host", servers.mqtt.host, "--port", str(servers.mqtt.port)]
     what = ["digits", "--rate", "40", "--devices", "3", "--degrade", "noise:0.6", "--endless"]
-    return WorkerProcess("streamer", "services.cli", ["stream", *what, *where], folder)
+    return WorkerProcess(name="streamer", module="services.cli", arguments=["stream", *what, *where], folder=folder)
 
 
 def _spoil(servers: Servers, bundle: Path) -> None:

@@ -44,7 +44,7 @@ from services.messages import (
 from services.security.feature_keys import FeatureKeys, KeyUnknownError
 from services.settings import InputSettings, LimitSettings, SettingsError
 from services.sources.encodings import encode
-from services.traces.links import context_of, sampled, traceparent_of
+from services.traces.tracers import context_of, sampled, traceparent_of
 from tests.hybrid_model import small_bundle
 
 M = TypeVar("M", Sample, Escalation, Reply, Label, Status, Control)

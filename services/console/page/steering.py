@@ -8,6 +8,7 @@ from typing import Final
 from nicegui import ui
 
 from hybrid_model.monitoring import wilson_interval
+from services.budgets import BUDGETS
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, panel
 from services.console.page.path_chart import PathChart
@@ -21,13 +22,7 @@ __all__ = ["Steering"]
 _BIASED_BELOW: Final = 0.95
 _SETTLED_S: Final = 0.5
 _HANDS_OFF_S: Final = 2.0
-_BUDGETS: Final = {
-    "escalated_share": "share escalated",
-    "escalations_per_s": "escalations / s",
-    "energy_j_per_sample": "joules / sample",
-    "bytes_per_day": "bytes / day",
-    "latency_p99_ms": "p99 latency, ms",
-}
+_BUDGETS: Final = {name: kind.title for name, kind in BUDGETS.items()}
 
 
 class _Slider(ui.slider):

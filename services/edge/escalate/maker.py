@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from hybrid_model.runtime import EdgeResult
 from services.edge.journal.records import Key
-from services.messages import Audit, Escalation
+from services.messages import Audit, Escalation, exit_answers
 
 __all__ = ["EscalationMaker"]
 
@@ -27,25 +25,17 @@ class EscalationMaker:
         audit: Audit | None = None,
         traceparent: str | None = None,
     ) -> Escalation:
-        """The first attempt of the sample `key` in row `row` of a result that holds its features.
-
-        Its exits are those that were computed and have a finite score, up to the first of which that is not so: who
-        reads them reads by position.
-        """
+        """The first attempt of the sample `key` in row `row` of a result that holds its features."""
         features = result.features[row]
         assert features is not None
-        computed = (result.exit_classes[row] >= 0) & np.isfinite(result.exit_scores[row])
-        count = len(computed) if computed.all() else int(np.argmin(computed))
         return Escalation(
             id=key[1],
             site=self._site,
             worker=self._worker,
             device=key[0],
-            b=self._network_id,
+            network_id=self._network_id,
             attempt=1,
-            exits=tuple(
-                zip(result.exit_classes[row, :count].tolist(), result.exit_scores[row, :count].tolist(), strict=True)
-            ),
+            exits=exit_answers(result.exit_classes[row].tolist(), result.exit_scores[row].tolist()),
             features=features,
             captured_at=captured_at,
             audit=audit,

@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult, Engine
+from services.budgets import Tally
 from services.common.logs import SparseLog, get_logger
-from services.control import Controller, ExitPath, Latencies, SetPointError, Tally, check, mixed
-from services.control.controller import PERIOD_S
-from services.control.overload import Overload
+from services.control import PERIOD_S, Controller, ExitPath, Latencies, Overload, SetPointError, check, mixed
 from services.edge.errors import EdgeError
 from services.edge.exits.gauges import ControlGauges
 from services.edge.exits.mixing import decide
@@ -230,9 +229,7 @@ class ExitControl:
     def _check(self, set_point: Control) -> None:
         if self._pinned is not None and (set_point.mode == "budget" or set_point.point is not None):
             raise SetPointError("edge.thresholds of the settings pins the thresholds; remove it there")
-        check(set_point, self._path, allow_uncalibrated=self._settings.allow_uncalibrated)
-        if set_point.budget is not None and set_point.budget.name == "energy_j_per_sample" and not self._costs.cloud_j:
-            raise SetPointError("energy_j_per_sample: this bundle does not tell its layers, so nobody knows joules")
+        check(set_point, self._path, self._costs, allow_uncalibrated=self._settings.allow_uncalibrated)
 
     def _follow(self, set_point: Control, source: str) -> None:
         self._source = source
@@ -240,8 +237,16 @@ class ExitControl:
             return
         self._wanted, path = set_point, self._path
         if self._controller is not None:  # a worker that does not start tells its reason alone
-            told = {"mode": set_point.mode, "point": set_point.point, "budget": set_point.budget}
-            self._log.info("exits_controlled", **told, source=source)
+            budget = set_point.budget
+            name, value = (None, None) if budget is None else (budget.name, budget.value)
+            self._log.info(
+                "exits_controlled",
+                mode=set_point.mode,
+                point=set_point.point,
+                budget=name,
+                value=value,
+                source=source,
+            )
         if path is None:
             return
         here = float(path.working_point) if self._controller is None else self._controller.position
@@ -251,7 +256,9 @@ class ExitControl:
         else:
             low, high = path.limits(allow_uncalibrated=self._settings.allow_uncalibrated)
         base = path.working_point if self._settings.point is None else self._settings.point
-        self._controller = Controller(path, set_point, self._costs, low=low, high=high, base=base, position=here)
+        self._controller = Controller(
+            path=path, set_point=set_point, costs=self._costs, low=low, high=high, base=base, position=here
+        )
 
     def _failed(self, error: Exception) -> None:
         self._sparse_log.warning("control_failed", error=f"{type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ from typing import Final
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
-from services.control import Costs
+from services.budgets import Costs
 from services.edge.errors import EdgeError
 from services.messages import Budget, Control, MessageError
 from services.settings import ControlSettings, EdgeSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hybrid_model.runtime import EdgeResult
 from services.edge.ingest.inbox import Arrival
@@ -27,7 +27,7 @@ class Observed:
     samples: Sequence[Candidate]
     result: EdgeResult | None
     steps: StepTimes
-    spans: EdgeSpans = field(default_factory=EdgeSpans)
+    spans: EdgeSpans
 
 
 class BatchObserver:
@@ -62,9 +62,8 @@ class BatchObserver:
         steps: StepTimes,
     ) -> Observed:
         """The edge half has answered for `samples`, each by its row of `thresholds`; no result where none is new."""
-        observed = Observed(arrivals, samples, result, steps)
+        observed = Observed(arrivals, samples, result, steps, self._traces.batch(samples, result, steps))
         if result is not None:
-            observed.spans = self._traces.batch(samples, result, steps)
             self.recent.remember(samples, result, thresholds)
             self._drift.add([sample.key[0] for sample in samples], result)
             self._audits.choose(samples, result)

@@ -123,7 +123,7 @@ def test_what_is_of_no_use_is_counted_and_dropped_and_stops_nobody(rig: Rig) -> 
         "bad_field": msgpack.packb(msgpack.unpackb(audit("x").encode()) | {"audit": {"exit": 0, "share": 1e-9}}),
         "no_audit": plain.encode(),
         "bad_exit": replace(plain, audit=Audit(1, 0.5)).encode(),
-        "wrong_network": audit("x", b="000000000000").encode(),
+        "wrong_network": audit("x", network_id="000000000000").encode(),
         "wrong_features": audit("x", features=b"short").encode(),
         "locked": audit("x", key="0badc0de").encode(),
     }

@@ -12,7 +12,8 @@ import numpy as np
 
 from hybrid_model import bundle
 from hybrid_model.bundle import Calibration
-from services.control import Controller, Costs, ExitPath, Latencies, Tally
+from services.budgets import Costs, Tally
+from services.control import Controller, ExitPath, Latencies
 from services.messages import Budget, Control
 
 COSTS = Costs(exits_j=(1e-6,), cloud_j=11e-6, feature_bytes=100)
@@ -33,9 +34,9 @@ def path_of(name: str) -> ExitPath:
 def controller(path: ExitPath, name: str, value: float, *, low: int = 0, high: int | None = None) -> Controller:
     """One that keeps a budget, free to go everywhere unless told otherwise."""
     return Controller(
-        path,
-        Control("budget", budget=Budget(name, value)),
-        COSTS,
+        path=path,
+        set_point=Control("budget", budget=Budget(name, value)),
+        costs=COSTS,
         low=low,
         high=path.last if high is None else high,
         base=path.working_point,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.control import Controller, Tally
+from services.budgets import Tally
+from services.control import Controller
 from services.messages import Control
 from tests.services.control.streams import COSTS, Stream, controller, path_of, run, total
 
@@ -155,7 +156,13 @@ def test_an_overloaded_cloud_shrinks_the_budget():
 def test_fixed_stays_at_its_point_whatever_comes():
     path = path_of("cifar10")
     keeper = Controller(
-        path, Control("fixed", 12), COSTS, low=0, high=path.last, base=path.working_point, position=30.0
+        path=path,
+        set_point=Control("fixed", 12),
+        costs=COSTS,
+        low=0,
+        high=path.last,
+        base=path.working_point,
+        position=30.0,
     )
 
     run(keeper, Stream(path, harder=3.0), 50, p99_ms=1e6, waiting=10_000, factor=0.0)

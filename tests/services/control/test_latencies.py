@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from services.control import Latencies
-from services.control.tallies import Tallies
-from services.control.tally import Tally
 
 
 class Clock:
@@ -43,15 +41,3 @@ def test_no_latency_is_out_of_range(latency_s):
     latencies = Latencies(clock=Clock())
     latencies.add([latency_s])
     assert latencies.quantile_s(0.99) is not None
-
-
-def test_the_age_of_what_waits_follows_from_when_so_many_rose():
-    tallies = Tallies()
-    for rose in (10, 20, 40):
-        tallies.add(Tally(seconds=1.0, samples=100, escalated=rose))
-
-    assert tallies.age_of(0) == 0.0
-    assert tallies.age_of(20) == pytest.approx(0.5)
-    assert tallies.age_of(60) == pytest.approx(2.0)
-    assert tallies.age_of(1000) == pytest.approx(3.0)
-    assert tallies.over(2.0) == Tally(seconds=2.0, samples=200, escalated=60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.control import Tally
+from services.budgets import Tally
 from tests.services.control.streams import Cloud, Stream, controller, path_of
 
 

@@ -6,7 +6,7 @@ from services.demo.live_page import LivePage, page_port
 
 
 def test_a_page_that_cannot_start_is_told_with_its_last_words(tmp_path):
-    with LivePage(tmp_path / "missing.toml", page_port(), tmp_path) as page:
+    with LivePage(config=tmp_path / "missing.toml", port=page_port(), folder=tmp_path) as page:
         told = page.told()
     assert told.startswith("no console; it ended:")
     assert "missing.toml" in told

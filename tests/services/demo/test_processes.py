@@ -18,7 +18,7 @@ def _until(condition, *, within_s=10.0):
 
 
 def test_a_worker_that_ends_by_itself_is_told_with_its_last_words(tmp_path):
-    worker = WorkerProcess("timer", "timeit", ["-n", "1", "no_such_name"], tmp_path)
+    worker = WorkerProcess(name="timer", module="timeit", arguments=["-n", "1", "no_such_name"], folder=tmp_path)
     with worker:
         _until(lambda: not worker.running)
         with pytest.raises(WorkerError, match=r"(?s)timer ended with status 1.*no_such_name"):
@@ -26,14 +26,18 @@ def test_a_worker_that_ends_by_itself_is_told_with_its_last_words(tmp_path):
 
 
 def test_a_worker_is_stopped_with_its_block(tmp_path):
-    with WorkerProcess("server", "http.server", ["0", "--bind", "127.0.0.1"], tmp_path) as worker:
+    with WorkerProcess(
+        name="server", module="http.server", arguments=["0", "--bind", "127.0.0.1"], folder=tmp_path
+    ) as worker:
         worker.check()
         assert worker.running
     assert not worker.running
 
 
 def test_a_worker_that_was_killed_can_be_started_again(tmp_path):
-    with WorkerProcess("server", "http.server", ["0", "--bind", "127.0.0.1"], tmp_path) as worker:
+    with WorkerProcess(
+        name="server", module="http.server", arguments=["0", "--bind", "127.0.0.1"], folder=tmp_path
+    ) as worker:
         first = worker.pid
         worker.kill()
         assert not worker.running
@@ -49,7 +53,8 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
             sys.executable,
             "-c",
             "import pathlib, sys, time; from services.demo.processes import WorkerProcess;"
-            f"w = WorkerProcess('w', 'http.server', ['0', '--bind', '127.0.0.1'], pathlib.Path({str(tmp_path)!r}));"
+            f"w = WorkerProcess(name='w', module='http.server', arguments=['0', '--bind', '127.0.0.1'],"
+            f" folder=pathlib.Path({str(tmp_path)!r}));"
             "print(w.start().pid, flush=True); time.sleep(60)",
         ],
         stdout=subprocess.PIPE,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import string
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from services.messages import (
     Status,
     decode_head,
     device_of_level,
+    exit_answers,
     input_topic,
     label_topic,
     sample_id,
@@ -54,7 +57,7 @@ escalations = st.builds(
     site=names,
     worker=names,
     device=names,
-    b=st.text("0123456789abcdef", min_size=12, max_size=12),
+    network_id=st.text("0123456789abcdef", min_size=12, max_size=12),
     attempt=attempts,
     exits=st.lists(st.tuples(classes, numbers), max_size=5).map(tuple),
     features=st.binary(max_size=300),
@@ -169,6 +172,46 @@ def test_a_label_is_the_documented_json() -> None:
         "bundle": "digits@0123456789ab",
         "energy_j": 1e-6,
     }
+
+
+def test_an_escalation_is_the_documented_map_and_names_its_network_b() -> None:
+    assert ESCALATION.encode() == msgpack.packb(
+        {
+            "v": 1,
+            "id": "s-1",
+            "site": "home",
+            "worker": "edge-1",
+            "device": "cam",
+            "b": "0123456789ab",
+            "attempt": 1,
+            "exits": [[3, 0.5]],
+            "features": b"\x01",
+            "captured_at": 12.5,
+        }
+    )
+
+
+@given(st.lists(st.tuples(st.integers(-1, 9), st.floats(width=32)), max_size=6))
+def test_the_place_in_an_escalations_exits_is_the_number_of_the_exit(said: list[tuple[int, float]]) -> None:
+    exits = exit_answers(
+        np.array([class_index for class_index, _ in said], np.int32), np.array([score for _, score in said], np.float32)
+    )
+    assert exits == tuple(said[: len(exits)])
+    assert all(class_index >= 0 and math.isfinite(score) for class_index, score in exits)
+    if len(exits) < len(said):
+        class_index, score = said[len(exits)]
+        assert class_index < 0 or not math.isfinite(score)
+    sent = replace(ESCALATION, exits=exits)
+    assert Escalation.decode(sent.encode()) == sent
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
+def test_nothing_behind_an_exit_without_a_score_moves_forward(score: float) -> None:
+    assert exit_answers([1, 2, 3], [0.5, score, 0.25]) == ((1, 0.5),)
+
+
+def test_an_exit_that_was_not_computed_ends_the_list() -> None:
+    assert exit_answers([1, -1, 3], [0.5, 0.5, 0.25]) == ((1, 0.5),)
 
 
 def test_features_travel_as_bytes() -> None:

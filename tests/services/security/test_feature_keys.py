@@ -23,14 +23,14 @@ escalations = st.builds(
     site=names,
     worker=names,
     device=names,
-    b=names,
+    network_id=names,
     attempt=st.integers(1, 100),
     exits=st.just(((1, 0.5),)),
     features=st.binary(max_size=200),
     captured_at=st.just(1e9),
     audit=st.none() | st.builds(Audit, exit=st.integers(0, 63), share=st.floats(1e-6, 1)),
 )
-BOUND = ("id", "site", "worker", "device", "b")
+BOUND = ("id", "site", "worker", "device", "network_id")
 
 
 def key_file(path: Path, *keys: str) -> Path:

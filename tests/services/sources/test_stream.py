@@ -5,15 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from rich.console import Console
 
 from services.messages import Sample
-from services.mqtt import Filter, MqttLink
-from services.settings import MqttSettings, Settings, SiteSettings
+from services.mqtt import Filter, MqttError, MqttLink
+from services.servers import free_port
+from services.settings import MqttSettings, Settings, SiteSettings, TracesSettings
 from services.sources.errors import SourceError
 from services.sources.stream import StreamOptions, run_stream
+from tests.services.traces.collector import Collector
 
 
 @pytest.fixture
@@ -53,6 +56,17 @@ def test_raw_samples_travel_without_envelope(mqtt_broker, received, wait_for):
 def test_what_cannot_be_streamed_is_refused(mqtt_broker, options, reason):
     with pytest.raises(SourceError, match=reason):
         _stream(mqtt_broker, **options)
+
+
+def test_where_no_broker_is_traces_are_stopped_all_the_same():
+    mqtt = MqttSettings(port=free_port(), connect_timeout_s=0.5)
+    before = set(threading.enumerate())
+    with Collector() as collector:
+        traced = TracesSettings(enabled=True, endpoint=collector.endpoint)
+        settings = Settings(site=SiteSettings(name="home"), mqtt=mqtt, traces=traced)
+        with pytest.raises(MqttError):
+            run_stream(StreamOptions("digits"), settings, console=Console(quiet=True))
+    assert set(threading.enumerate()) <= before
 
 
 def test_an_endless_stream_goes_on_beyond_its_split_and_ends_well_on_sigterm(mqtt_broker, received, wait_for, tmp_path):

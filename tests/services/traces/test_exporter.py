@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from services.edge.observe.batch_metrics import StepTimes
+from services.messages import Escalation, Label
 from services.metrics import EdgeMetrics
 from services.servers import Broker, RedisServer, free_port
 from services.settings import TracesSettings, load
-from services.traces import CloudTraces, EdgeTraces, PublisherTraces, cloud_traces, edge_traces, publisher_traces
+from services.traces import cloud_traces, edge_traces, publisher_traces
 from services.traces.exporter import Exporter
 from tests.conftest import WaitFor
 from tests.services.edge.processes import RUN, edge_process
@@ -21,6 +24,9 @@ from tests.services.edge.site import ALL_LEAVE, Site, sample
 from tests.services.traces.collector import Collector
 
 # Where OpenTelemetry is installed, redis imports its metrics, whatever we do; what sends traces is ours alone.
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+ESCALATION = Escalation("s", "home", "edge-1", "cam", "0" * 12, 1, ((3, 0.5),), b"\x01" * 32, 12.5)
+LABEL = Label("s", "cam", 3, "three", 0.5, "cloud", "final", "escalated", False, 1.0, 2.0, "digits@0", None)
 OURS = ("opentelemetry.sdk.trace", "opentelemetry.exporter")
 WATCHED = "import atexit, sys; from pathlib import Path; atexit.register(lambda: Path({path!r}).write_text(str([\
 name for name in sys.modules if name.startswith({ours!r})]))); "
@@ -43,20 +49,32 @@ def end_spans(one: Exporter, count: int) -> float:
     return time.monotonic() - begun
 
 
-def test_traces_are_off_by_default_and_make_no_object_for_a_sample() -> None:
-    off = TracesSettings()
+@pytest.mark.parametrize("parent", [None, PARENT])
+def test_traces_are_off_by_default_and_then_no_trace_begins_or_goes_on(parent: str | None) -> None:
+    off, key = TracesSettings(), ("cam", "s")
     edge, cloud = edge_traces(off, site="s", worker="w"), cloud_traces(off, worker="w")
-    publisher = publisher_traces(off, site="s")
-    assert (type(edge), type(cloud), type(publisher)) == (EdgeTraces, CloudTraces, PublisherTraces)
-    steps = StepTimes()
-    assert edge.batch((), None, steps) is edge.batch((), None, steps) is edge.finals(())
-    assert cloud.batch("b", ()) is cloud.batch("b", ())
-    assert publisher.publishing("d", ()) is publisher.publishing("d", ())
-    assert (edge.batch((), None, steps).traceparent(("d", "s")), edge.of_label(("d", "s"))) == (None, ())
+    delivery = SimpleNamespace(received_at=1e9, user_property=lambda _: parent)
+    sample = SimpleNamespace(key=key, traceparent=parent, arrival=SimpleNamespace(delivery=delivery))
+    result = SimpleNamespace(exit_index=[0], confidence=[0.9])
+    batch = edge.batch([sample], result, StepTimes())
+    assert (batch.traceparent(key), batch.trace_id(key)) == (None, None)
+    batch.committed()
+    assert edge.of_label(key) == ()
+    escalation = replace(ESCALATION, traceparent=parent)
+    finals = edge.finals([(escalation.encode(), LABEL)])
+    finals.finalised([True])
+    assert (finals.trace_id(key), edge.of_label(key)) == (None, ())
+    with cloud.batch("b", [escalation]) as spans:
+        assert spans.answered(key, 0.5) is None
+    publishing = publisher_traces(off, site="s").publishing("cam", ())
+    assert (publishing.properties, publishing.payload(b"x", protocol="3.1.1")) == ((), b"x")
+    publishing.end(True)
+    for traces in (edge, cloud):
+        traces.stop()
 
 
 @pytest.mark.parametrize("enabled", [False, True])
-def test_a_worker_imports_opentelemetry_only_where_traces_are_on(
+def test_a_worker_imports_what_records_traces_only_where_they_are_on(
     enabled: bool, mqtt_broker: Broker, redis_server: RedisServer, tmp_path: Path, wait_for: WaitFor
 ) -> None:
     written = tmp_path / "modules"

@@ -11,7 +11,7 @@ from services.messages import Escalation, Sample, traceparent
 from services.security.feature_keys import FeatureKeys
 from services.settings import TracesSettings
 from services.traces import publisher_traces
-from services.traces.links import context_of, sampled
+from services.traces.tracers import context_of, sampled
 from tests.services.traces.collector import Collector
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

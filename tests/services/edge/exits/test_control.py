@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 
 from hybrid_model.runtime import EdgeEngine
 from services.edge.errors import EdgeError
@@ -250,6 +252,20 @@ def test_control_that_fails_leaves_the_exits_where_they_stand_and_the_worker_at_
 
     assert exits.position == stands
     assert exits.status()["mode"] == "budget"
+
+
+def test_the_log_tells_a_budget_by_name_and_value():
+    exits, _ = alone({"control": EVERYTHING})
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    try:
+        with structlog.testing.capture_logs() as logs:
+            exits.set_point(SHARE.encode())
+            exits.set_point(Control("fixed", 40).encode())
+    finally:
+        structlog.configure(**before)
+    fields = [(entry["mode"], entry["point"], entry["budget"], entry["value"]) for entry in logs]
+    assert fields == [("budget", None, "escalated_share", 0.2), ("fixed", 40, None, None)]
 
 
 def test_only_time_beside_the_calibrated_part_is_counted():

@@ -66,7 +66,12 @@ def test_an_audit_holds_what_the_cloud_needs_and_the_label_is_what_it_would_have
     said = engine.infer(np.stack([pixels(number) for number in range(20)]), thresholds=ALL_LEAVE, force_cut=True)
     for number in range(20):
         one, label = audits(site, raw)[f"s-{number}"], site.finals()["cam", f"s-{number}"]
-        assert (one.site, one.worker, one.device, one.b) == (SITE, WORKER, "cam", site.bundle.manifest.network_id)
+        assert (one.site, one.worker, one.device, one.network_id) == (
+            SITE,
+            WORKER,
+            "cam",
+            site.bundle.manifest.network_id,
+        )
         assert one.audit == Audit(exit=0, share=1.0)
         assert one.exits == ((said.exit_classes[number, 0], said.exit_scores[number, 0]),)
         assert one.features == said.features[number]

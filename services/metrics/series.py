@@ -1,12 +1,16 @@
-"""Which devices get series of their own."""
+"""Which series there are, by device, and observations that remember their trace."""
 
 from __future__ import annotations
 
 import threading
+from typing import Final
 
-__all__ = ["OTHER_DEVICE", "DeviceNames"]
+from prometheus_client import Histogram
 
-OTHER_DEVICE = "other"
+__all__ = ["OTHER_DEVICE", "DeviceNames", "observe"]
+
+#: The label `device` of all devices beyond those that have series of their own.
+OTHER_DEVICE: Final = "other"
 
 
 class DeviceNames:
@@ -31,3 +35,16 @@ class DeviceNames:
             if len(self._known) < self._devices_max:
                 self._known.add(device)
         return device if device in self._known else OTHER_DEVICE
+
+
+def observe(histogram: Histogram, value: float, trace_id: str | None = None) -> None:
+    """Observe `value`, and keep `trace_id` as its bucket's exemplar.
+
+    Shown in the OpenMetrics format alone, which Prometheus asks for when its storage of exemplars is switched on.
+
+    Args:
+        histogram: A histogram without labels, or one of its labelled children.
+        value: In the histogram's unit.
+        trace_id: 32 hex digits, as traces print them; None or "" where the sample is not traced.
+    """
+    histogram.observe(value, {"trace_id": trace_id} if trace_id else None)
