@@ -1,1 +1,1 @@
-"""The documentation and what writes its generated pages."""
+"""What writes the generated half of the documentation."""

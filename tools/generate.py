@@ -1,7 +1,7 @@
-"""Writes the generated half of docs/settings.md, metrics.md and results.md from the code and from measured figures.
+"""Writes the generated half of docs/reference/settings.md, metrics.md and results.md from the code and from measured figures.
 
-python -m docs.generate            # writes what is stale
-python -m docs.generate --check    # writes nothing; exit status 1 if a page is stale
+python -m tools.generate            # writes what is stale
+python -m tools.generate --check    # writes nothing; exit status 1 if a page is stale
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from docs.queries import QUERIES
-from docs.results_tables import results_tables
+from tools.queries import QUERIES
+from tools.results_tables import results_tables
 from services.metrics import CloudMetrics, EdgeMetrics
 from services.settings import Settings
 
-PAGES = Path(__file__).parent
-MARK = "<!-- Written by docs/generate.py from here on. -->\n"
+PAGES = Path(__file__).parents[1] / "docs" / "reference"
+MARK = "<!-- Written by tools/generate.py from here on. -->\n"
 NESTED = "__"
 
 Schema = dict[str, Any]

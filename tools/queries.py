@@ -1,4 +1,4 @@
-"""An example query for every metric, for docs/metrics.md. `[1m]` is a window of a few scrapes."""
+"""An example query for every metric, for docs/reference/metrics.md. `[1m]` is a window of a few scrapes."""
 
 QUERIES = {
     "dewpoint_worker_info": "count by (role, version) (dewpoint_worker_info)",

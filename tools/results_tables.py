@@ -1,4 +1,4 @@
-"""The tables of docs/results.md, from the files that `python -m benchmarks.results` writes."""
+"""The tables of docs/reference/results.md, from the files that `python -m benchmarks.results` writes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FILES = Path(__file__).parent / "results"
+FILES = Path(__file__).parents[1] / "docs" / "results"
 Row = dict[str, Any]
 
 
@@ -26,7 +26,7 @@ def results_tables() -> str:
 def _section(dataset: str, rows: list[Row]) -> Iterator[str]:
     samples = rows[0]["evaluation"]["samples"]
     yield f"## {dataset}, {samples:,} test samples\n"
-    yield f"![Accuracy against edge share on {dataset}](results/{dataset}.svg)\n"
+    yield f"![Accuracy against edge share on {dataset}](../results/{dataset}.svg)\n"
     yield from _head("edge share", "hybrid", "edge alone", "cloud alone", "twin", "hybrid over twin", "errors at exits")
     for row in rows:
         yield _accuracy(row)

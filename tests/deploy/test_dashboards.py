@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from docs.queries import QUERIES
+from tools.queries import QUERIES
 from tests.deploy.conftest import DEPLOY
 from tests.deploy.pipeline import until, watched_pipeline
 from tests.deploy.prometheus import Prometheus
