@@ -1,4 +1,4 @@
-"""The figures of docs/reference/results.md: bundles on whole test splits, one JSON file each, and a picture for each data set.
+"""The figures of docs/reference/results.md: bundles on whole test splits, one JSON each; a picture for each data set.
 
 python -m benchmarks.results cifar10 har              # shipped bundles
 python -m benchmarks.results runs/cifar10-paper.dew   # any bundle; its data set stands in its provenance

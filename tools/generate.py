@@ -1,4 +1,4 @@
-"""Writes the generated half of docs/reference/settings.md, metrics.md and results.md from the code and from measured figures.
+"""Writes the generated half of settings, metrics and results in docs/reference, from the code and what was measured.
 
 python -m tools.generate            # writes what is stale
 python -m tools.generate --check    # writes nothing; exit status 1 if a page is stale
@@ -14,10 +14,10 @@ from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from tools.queries import QUERIES
-from tools.results_tables import results_tables
 from services.metrics import CloudMetrics, EdgeMetrics
 from services.settings import Settings
+from tools.queries import QUERIES
+from tools.results_tables import results_tables
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 MARK = "<!-- Written by tools/generate.py from here on. -->\n"

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tools.queries import QUERIES
 from services.metrics import CloudMetrics, EdgeMetrics
 from services.settings import load
 from tests.docs.pages import AT_THE_ROOT, DOCS, PAGES, ROOT, anchors, blocks, links, page_name
+from tools.queries import QUERIES
 
 each_page = pytest.mark.parametrize("page", [*AT_THE_ROOT, *PAGES], ids=page_name)
 
