@@ -40,11 +40,12 @@ fuzz: .venv/.dev  ## a million inputs to every decoder
 soak: .venv/.dev  ## half an hour at half the capacity: does anything grow?
 	$(BIN)/python -m tests.soak --minutes 30 --json soak.json --picture docs/images/soak.svg $(ARGS)
 
-lint: .venv/.dev  ## ruff, mypy, import-linter
+lint: .venv/.dev  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 install: .venv/.dev  ## everything that development needs
 

@@ -1,9 +1,9 @@
-"""The figures of docs/results.md: bundles on whole test splits, one JSON file each, and a picture for each data set.
+"""The figures of docs/reference/results.md: bundles on whole test splits, one JSON each; a picture for each data set.
 
 python -m benchmarks.results cifar10 har              # shipped bundles
 python -m benchmarks.results runs/cifar10-paper.dew   # any bundle; its data set stands in its provenance
 python -m benchmarks.results --draw                   # only the pictures, from the files that are there
-python -m docs.generate                               # afterwards: the tables of docs/results.md
+python -m tools.generate                               # afterwards: the tables of docs/reference/results.md
 
 Every look at a test split is one line in these files: thresholds and models were chosen before, on other samples.
 """
@@ -27,7 +27,7 @@ _COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd")
 
 
 def figures(loaded: Bundle) -> dict[str, Any]:
-    """Everything that docs/results.md says of a bundle, from one pass over its test split."""
+    """Everything that docs/reference/results.md says of a bundle, from one pass over its test split."""
     told = loaded.manifest.provenance
     dataset = data.load(str(told["dataset"]))
     said = answers_on(loaded, dataset, with_scores=True)
@@ -103,7 +103,7 @@ def _draw_all() -> None:
 
 def main() -> int:
     """Evaluate what is named, write its file, draw all pictures."""
-    parser = argparse.ArgumentParser(description="Figures and pictures of docs/results.md.")
+    parser = argparse.ArgumentParser(description="Figures and pictures of docs/reference/results.md.")
     parser.add_argument("bundles", nargs="*", help="names of shipped bundles, or .dew files")
     parser.add_argument("--draw", action="store_true", help="only draw the pictures")
     chosen = parser.parse_args()

@@ -162,7 +162,7 @@ def _trouble(board: Board) -> None:
     board.row("Trouble")
     board.table(
         "Alerts that fire",
-        "Since when is told by Prometheus; what to do, by docs/operations.md.",
+        "Since when is told by Prometheus; what to do, by docs/how-to/operations.md.",
         "short",
         Query('sum by (alertname) (ALERTS{alertname=~"Dewpoint.*",alertstate="firing"})', "alerts"),
         by="alertname",

@@ -2,7 +2,7 @@
 
 Two views. `MAC` counts multiply-accumulates alone (`mac`); `FULL` adds memory accesses (`memory`) and the bytes that an
 edge sends (`radio`). The same joules count at the edge and in the cloud. All are estimates from published constants,
-not measurements; docs/energy.md has the model, what it leaves out, and an example worked by hand.
+not measurements; docs/explanation/energy.md has the model, what it leaves out, and an example worked by hand.
 """
 
 from hybrid_model.energy.baseline import (

@@ -1,7 +1,7 @@
 """Calibration of a trained bundle: temperatures, the path of thresholds, its test, the working point, histograms.
 
 Everything that is chosen comes from the tuning split; the calibration split serves the test and the histograms alone.
-Labels serve here, never in an exit decision. docs/calibration.md says what is promised.
+Labels serve here, never in an exit decision. docs/explanation/calibration.md says what is promised.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The budgets that exit control can keep: one class each, and the table of all of them.
 
 A new budget is a class here and its line in `BUDGETS`. Messages, settings, the console and the command take names from
-that table, the controller takes the rest. `docs/control.md` has a row for each, which a test compares.
+that table, the controller takes the rest. `docs/how-to/control.md` has a row for each, which a test compares.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def examine(config: Path | None) -> list[Finding]:
     try:
         loaded = settings_file.load(config)
     except SettingsError as error:
-        return [Finding("settings", "wrong", str(error), "mend the setting; docs/settings.md lists them all")]
+        return [Finding("settings", "wrong", str(error), "mend the setting; docs/reference/settings.md lists them all")]
     source = config or os.environ.get(settings_file.CONFIG_VARIABLE) or "defaults and environment"
     findings = [Finding("settings", "good", f"site {loaded.site.name}, from {source}")]
     looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
@@ -141,7 +141,9 @@ def _broker(loaded: Settings) -> Iterator[Finding]:
     yield Finding("MQTT broker", "good", f"{link.address}, MQTT {link.protocol}, connected in {took_ms:.0f} ms")
     if _lets_anyone_in(loaded.mqtt):
         detail = f"{link.address} lets anyone in: whoever reaches it may speak for any device"
-        yield Finding("MQTT access", "note", detail, "allow_anonymous false, accounts and an ACL: docs/security.md")
+        yield Finding(
+            "MQTT access", "note", detail, "allow_anonymous false, accounts and an ACL: docs/how-to/security.md"
+        )
 
 
 def _redis(loaded: Settings) -> Iterator[Finding]:
@@ -155,7 +157,7 @@ def _redis(loaded: Settings) -> Iterator[Finding]:
         return
     if _answers_anyone(loaded.redis):
         detail = f"{link.address} lets anyone in: whoever reaches it may read features and answer samples"
-        yield Finding("Redis access", "note", detail, "users and an ACL file: docs/security.md")
+        yield Finding("Redis access", "note", detail, "users and an ACL file: docs/how-to/security.md")
     skew_s = time.time() - (float(seconds) + float(microseconds) / 1e6)
     link.close()
     if info is None:
@@ -224,7 +226,7 @@ def _plain(loaded: Settings) -> Iterator[Finding]:
         if not chosen.tls.enabled and not _is_loopback(chosen.host):
             secret = "; the password too" if chosen.password_file is not None else ""
             detail = f"{chosen.host}:{chosen.port} is spoken to in plain text{secret}"
-            yield Finding(f"{name}.tls", "note", detail, f"set {name}.tls.enabled: docs/security.md")
+            yield Finding(f"{name}.tls", "note", detail, f"set {name}.tls.enabled: docs/how-to/security.md")
     if loaded.metrics.port and not _is_loopback(loaded.metrics.host):
         inputs = " and the last inputs" if loaded.edge.inputs_kept else ""
         detail = f"{loaded.metrics.host}:{loaded.metrics.port} shows device names{inputs} to whoever reaches it"
@@ -262,7 +264,7 @@ def _secrets(loaded: Settings) -> Iterator[Finding]:
             try:
                 keys = FeatureKeys(path, setting=setting)
             except SettingsError as error:
-                yield Finding(setting, "wrong", str(error), "mend the file: docs/security.md")
+                yield Finding(setting, "wrong", str(error), "mend the file: docs/how-to/security.md")
             else:
                 yield Finding(setting, "good", f"{len(keys.ids)} keys, {keys.ids[0]} encrypts")
 

@@ -266,7 +266,7 @@ def _remedy(error: Exception, settings: RedisSettings) -> str:
     if isinstance(error, redis.AuthenticationError):  # also where nobody gets in without a name
         return ": redis.username and redis.password_file must be those that it knows"
     if isinstance(error, redis.exceptions.NoPermissionError):
-        return f": the ACL of {settings.username or 'the default user'} lacks it; see docs/security.md"
+        return f": the ACL of {settings.username or 'the default user'} lacks it; see docs/how-to/security.md"
     closed = isinstance(error, redis.ConnectionError) and ("closed by server" in str(error) or "reset" in str(error))
     if not closed:
         return ""

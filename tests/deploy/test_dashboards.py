@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from docs.queries import QUERIES
 from tests.deploy.conftest import DEPLOY
 from tests.deploy.pipeline import until, watched_pipeline
 from tests.deploy.prometheus import Prometheus
+from tools.queries import QUERIES
 
 SERIES_TIMEOUT_S = 60.0
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))

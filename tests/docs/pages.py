@@ -8,7 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
+#: Pages that stand where GitHub looks for them.
+AT_THE_ROOT = sorted(ROOT.glob("*.md"))
 
 _BLOCK = re.compile(r"^(?:<!-- (?P<note>[^\n]*?) -->\n\n?)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\[[^\]]+\]\((?P<target>[^)\s]+)\)")
@@ -21,6 +23,11 @@ class Block:
     language: str
     text: str
     note: str | None
+
+
+def page_name(page: Path) -> str:
+    """The page's path in the repository."""
+    return page.relative_to(ROOT).as_posix()
 
 
 def blocks(page: Path) -> list[Block]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, blocks
+from tests.docs.pages import PAGES, ROOT, blocks, page_name
 
 TIMEOUT_S = 1200
 
@@ -20,7 +20,7 @@ def commands(page: Path) -> str:
 
 @pytest.mark.long
 @pytest.mark.timeout(TIMEOUT_S + 30)
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=page_name)
 def test_the_commands_of_a_page_work(page, tmp_path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""The samples in docs/messages.md are what the code writes and reads."""
+"""The samples in docs/reference/messages.md are what the code writes and reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.docs.pages import DOCS, Block, blocks
 
 BINARY: dict[str, Any] = {"Sample": Sample, "Escalation": Escalation, "Reply": Reply}
 PLAIN: dict[str, Any] = {"Label": Label, "Status": Status, "Control": Control}
-BLOCKS = [block for block in blocks(DOCS / "messages.md") if block.note is not None]
+BLOCKS = [block for block in blocks(DOCS / "reference" / "messages.md") if block.note is not None]
 
 
 def samples_of(*kinds: str) -> list[Any]:

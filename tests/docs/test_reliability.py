@@ -1,4 +1,4 @@
-"""docs/reliability.md names tests that exist, and every kind of fault that strikes."""
+"""docs/explanation/reliability.md names tests that exist, and every kind of fault that strikes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.faults import WEIGHTS
 from tests.docs.pages import DOCS, ROOT
 
-PAGE = (DOCS / "reliability.md").read_text()
+PAGE = (DOCS / "explanation" / "reliability.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 
 

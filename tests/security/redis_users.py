@@ -15,7 +15,7 @@ from tests.security.servers import Redis
 
 
 def filled(name: str, to: Path) -> Path:
-    """`deploy/redis/NAME` as docs/security.md fills it in: each user's password is `NAME's password`."""
+    """`deploy/redis/NAME` as docs/how-to/security.md fills it in: each user's password is `NAME's password`."""
     text = (DEPLOY / "redis" / name).read_text()
 
     def with_hash(found: re.Match[str]) -> str:

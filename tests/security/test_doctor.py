@@ -88,7 +88,7 @@ def test_servers_that_let_anyone_in_are_told(tmp_path, mosquitto, system_redis):
         )
     assert found["MQTT access"].state == found["Redis access"].state == "note"
     assert "lets anyone in" in found["MQTT access"].detail
-    assert "docs/security.md" in found["Redis access"].remedy
+    assert "docs/how-to/security.md" in found["Redis access"].remedy
 
 
 def test_plain_text_to_another_machine_is_told(tmp_path):

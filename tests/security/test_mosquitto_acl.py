@@ -244,7 +244,7 @@ def test_nobody_gets_in_without_a_name(broker):
 
 
 def test_a_certificates_common_name_may_stand_for_the_account(authority, tmp_path, wait_for):
-    """As docs/security.md says: no passwords, and the same rules."""
+    """As docs/how-to/security.md says: no passwords, and the same rules."""
     lines = tls_lines(Door(authority, authority.sign(HOST), mutual=True))
     rules = tmp_path / "acl"
     rules.write_text((DEPLOY / "mosquitto" / "devices.acl").read_text())

@@ -17,9 +17,10 @@ _COUNT: Final = struct.Struct("<I")
 
 
 class InHand:
-    """A file with the hashes of the messages in hand. It is written in place and never grows: a full disk is no matter.
+    """A file with the hashes of the messages in hand. It is written in place and never grows.
 
-    What is written survives the process, and need not survive the machine: no message cuts the power.
+    So it can be written while the disk is full. What is written survives the process. It need not survive the machine,
+    since no message cuts the power.
 
     Args:
         path: The file; made if it is missing.

@@ -55,7 +55,7 @@ class ExplainRoutes:
             return _failure(
                 404,
                 "this worker keeps no inputs",
-                "set edge.inputs_kept, as to 500, and start it again; it is in docs/explain.md who can see them then",
+                "set edge.inputs_kept (500, say) and start it again; docs/how-to/explain.md says who can see them",
             )
         one = self._recent.get((device, sample_id))
         if one is None:

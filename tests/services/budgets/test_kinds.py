@@ -13,7 +13,7 @@ from services.messages import Budget, Control, MessageError
 from services.settings import ControlSettings, SettingsError, load
 from tests.services.control.streams import COSTS
 
-PAGE = Path(__file__).parents[3] / "docs" / "control.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "control.md"
 
 #: 10 s with 200 samples, of which 40 rose.
 STEP = Tally(10.0, 200, 40, 40 * int(COSTS.feature_bytes), 160 * COSTS.exits_j[0] + 40 * COSTS.cloud_j, 40)
