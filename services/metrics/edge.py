@@ -83,7 +83,8 @@ class EdgeMetrics(ProcessMetrics):
         )
         self.label_latency_s = histogram(
             "label_latency_seconds",
-            "From receipt of a sample to its label, by path: edge, provisional, cloud.",
+            "From receipt of a sample to the commit of its label, by path: edge, provisional, cloud. Monotonic time; of samples"
+            " that an earlier process received, the clock's.",
             "path",
             buckets=LATENCY_S,
         )
@@ -116,7 +117,9 @@ class EdgeMetrics(ProcessMetrics):
         # Connections and the queue
         self.mqtt_connected = gauge("mqtt_connected", "Whether the MQTT broker is connected (1) or not (0).")
         self.mqtt_connections = counter("mqtt_connections", "MQTT connections opened.")
-        self.redis_reachable = gauge("redis_reachable", "Whether Redis answered the last call (1) or not (0).")
+        self.redis_reachable = gauge(
+            "redis_reachable", "Whether Redis took the last call (1), or did not answer or refused it (0)."
+        )
         self.queue_depth = gauge("queue_depth", "Escalations in the feature stream, of all sites.")
         self.queue_oldest_age_s = gauge("queue_oldest_age_seconds", "Age of the oldest escalation in the stream.")
         # Audit and drift
