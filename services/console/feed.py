@@ -12,7 +12,7 @@ from services.common.logs import Occasionally, get_logger
 from services.console.inputs import Input, ReadingTails
 from services.edge.ingest.topics import InputTopics, without_share
 from services.messages import Control, Label, MessageError, Sample, Status, control_topic, label_topic, status_topic
-from services.mqtt import Delivery, Filter, MqttError, MqttLink
+from services.mqtt import Delivery, Filter, MqttError, MqttLink, OnMessage
 from services.settings import Settings
 
 __all__ = ["Feed", "Listener"]
@@ -73,7 +73,7 @@ class Feed:
                 Filter(control_topic(self._site), 1),
                 *(Filter(topic, 0) for topic in inputs),
             ],
-            on_message=self._receive,
+            listener=OnMessage(self._receive),
             persistent=False,
         )
 

@@ -1,24 +1,34 @@
-"""The worker's MQTT connection: its session and filters, its status, and the inbox that says when to read."""
+"""The worker's MQTT connection: its session and filters, its status, the inbox that says when to read, and whether
+another process uses the worker's name."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
+from services.common.logs import SparseLog
 from services.edge.exits.control import ExitControl
 from services.edge.exits.status import ControlStatus
 from services.edge.ingest.inbox import Arrival, Intake
 from services.edge.ingest.topics import InputTopics
 from services.edge.journal.spool import Spool
-from services.messages import Status, control_topic, status_topic
+from services.messages import MessageError, Status, control_topic, status_topic
 from services.metrics import EdgeMetrics
-from services.mqtt import Delivery, Filter, Message, MqttLink
+from services.mqtt import Delivery, Filter, Listener, Message, MqttLink
 from services.settings import Settings
 
 __all__ = ["Connection"]
 
+_STATUS_BYTES_MAX: Final = 1 << 16
+_REMEDY: Final = (
+    "stop one of them; give each worker a name and a spool of its own (edge.worker, edge.spool), never a copy; with"
+    " --adopt carry on only for one that will not return"
+)
 
-class Connection:
+
+class Connection(Listener):
     """`link` sends and acknowledges; `intake` holds what came and was not handled.
 
     Args:
@@ -35,12 +45,19 @@ class Connection:
     def __init__(
         self, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics, exits: ExitControl
     ) -> None:
-        self._settings, self._spool, self._status, self._exits = settings, spool, status, exits
+        self._settings, self._spool, self._exits = settings, spool, exits
+        # Of the process, not of the spool: a copy of the spool would have the same.
+        self._status = replace(status, instance=secrets.token_hex(8))
+        self._own_status_seen = False
+        self._log = SparseLog("edge", burst=1, period_s=60.0)
         edge, site = settings.edge, settings.site.name
         topics = InputTopics(edge.inputs, site)
         filters = [Filter(topic, one.qos) for topic, one in zip(topics.filters, edge.inputs, strict=True)]
         self._control_topic = control_topic(site)
         filters.append(Filter(self._control_topic, retained="always"))
+        # QoS 0: nothing that a process before this one wrote may wait in the session.
+        self._status_topic = status_topic(site, status.worker)
+        filters.append(Filter(self._status_topic, qos=0, retained="always", optional=True))
         self._topics = [one.topic for one in filters]
         self._held_back = False
         self.intake = Intake(edge, settings.limits, topics, metrics, self._acknowledge)
@@ -49,14 +66,17 @@ class Connection:
             client_id=f"dewpoint-{site}-{spool.worker}",
             filters=filters,
             dropped=[topic for topic in spool.filters() if topic not in self._topics],
-            on_message=self._take,
-            on_open=exits.session_opened,
-            on_close=exits.session_closed,
-            may_read=self._may_read,
-            birth=self._present,
-            will=self._message(Status("offline", status.worker, status.bundle, status.kernel)),
+            will=self._message(replace(self._status, state="offline")),
+            listener=self,
         )
-        self._control_status = ControlStatus(self.link, exits, self._present)
+        self._control_status = ControlStatus(self.link, exits, self.birth)
+
+    @property
+    def impediments(self) -> list[str]:
+        """That another process uses the worker's name, if so: said also while this one has the session."""
+        if not self.link.contested:
+            return []
+        return [f"another client uses the name of worker {self._status.worker}: {_REMEDY}"]
 
     def start(self) -> None:
         """Connect and subscribe. Raises MqttError, EdgeError where the spool cannot be written."""
@@ -79,27 +99,26 @@ class Connection:
 
     def stop(self, *, farewell: bool) -> None:
         """Publish what is due, say `stopped` if there was a beginning, and disconnect."""
-        stopped = Status("stopped", self._status.worker, self._status.bundle, self._status.kernel)
         if farewell:
-            self.link.stop(farewell=self._message(stopped))
+            self.link.stop(farewell=self._message(replace(self._status, state="stopped")))
         else:
             self.link.stop(timeout_s=0)
 
-    def _take(self, delivery: Delivery) -> None:
+    # What the link calls, in its thread
+
+    def received(self, delivery: Delivery) -> None:
         """Set-points are no samples: they are heard as soon as they are read, not after the samples before them."""
         if delivery.topic == self._control_topic:
             self._exits.set_point(delivery.payload)
             self._acknowledge([delivery])
+        elif delivery.topic == self._status_topic:
+            self._compare(delivery)
+            self._acknowledge([delivery])
         else:
             self.intake.take(delivery)
 
-    def _present(self) -> Message:
-        return self._message(replace(self._status, control=self._exits.status()))
-
-    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        self.link.acknowledge(deliveries)
-
-    def _may_read(self) -> bool:
+    def may_read(self) -> bool:
+        """Whether the inbox has room."""
         room = self.intake.has_room()
         if not room:
             self._held_back = True
@@ -107,6 +126,40 @@ class Connection:
             room = self.intake.has_room()
         return room
 
+    def birth(self) -> Message:
+        """The status as it is now."""
+        return self._message(replace(self._status, control=self._exits.status()))
+
+    def opened(self, session_present: bool) -> None:
+        """The exits' affair."""
+        self._exits.session_opened(session_present)
+
+    def closed(self) -> None:
+        """The exits' affair."""
+        self._exits.session_closed()
+
+    def contested(self, sign: str) -> None:
+        """Another process uses the worker's name."""
+        self._log.warning("edge_name_in_use", worker=self._status.worker, sign=sign, remedy=_REMEDY)
+
+    def _compare(self, delivery: Delivery) -> None:
+        """Whether another process has written the worker's status since this one did.
+
+        What lies there before is that of an earlier process, as a restart leaves it.
+        """
+        if not delivery.payload or len(delivery.payload) > _STATUS_BYTES_MAX:
+            return
+        try:
+            status = Status.decode(delivery.payload)
+        except MessageError:
+            return
+        if status.instance == self._status.instance:
+            self._own_status_seen = True
+        elif self._own_status_seen:
+            self.link.rival_seen(now=status.state == "online" and not delivery.retain)
+
+    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        self.link.acknowledge(deliveries)
+
     def _message(self, status: Status) -> Message:
-        topic = status_topic(self._settings.site.name, status.worker)
-        return Message(topic, status.encode(), qos=1, retain=True)
+        return Message(self._status_topic, status.encode(), qos=1, retain=True)

@@ -195,6 +195,7 @@ class EdgeWorker:
             found.append("the worker has failed or is not started")
         if not self._link.connected:
             found.append(f"not connected to the MQTT broker at {self._link.address}")
+        found += self._connection.impediments
         if self._storage.cause is not None:
             found.append(f"nothing can be stored: {self._storage.cause}")
         still_s = self._watchdog.still_s

@@ -91,7 +91,14 @@ class EdgeMetrics(ProcessMetrics):
         self.batch_s = histogram("edge_batch_seconds", "Duration of a step of an edge batch.", "step", buckets=WORK_S)
         self.exit_threshold = gauge("exit_threshold", "Present threshold of an exit.", "exit")
         # What goes out
-        self.labels_published = counter("labels_published", "Labels acknowledged by the broker, by status.", "status")
+        self.labels_published = counter(
+            "labels_published", "Labels that the broker has acknowledged, for subscribers to get, by status.", "status"
+        )
+        self.labels_without_subscriber = counter(
+            "labels_without_subscriber",
+            "Labels that the broker has acknowledged and given to nobody, by status; MQTT 5 alone tells.",
+            "status",
+        )
         self.publishes_in_flight = gauge("publishes_in_flight", "Labels sent and not acknowledged yet.")
         self.journal_rows = gauge("journal_rows", "Rows of the journal, by state.", "state")
         self.journal_done_evicted = counter(
@@ -116,6 +123,10 @@ class EdgeMetrics(ProcessMetrics):
         # Connections and the queue
         self.mqtt_connected = gauge("mqtt_connected", "Whether the MQTT broker is connected (1) or not (0).")
         self.mqtt_connections = counter("mqtt_connections", "MQTT connections opened.")
+        self.mqtt_session_taken_over = counter(
+            "mqtt_session_taken_over",
+            "MQTT connections that another client under this worker's name took from it, as far as can be told.",
+        )
         self.redis_reachable = gauge("redis_reachable", "Whether Redis answered the last call (1) or not (0).")
         self.queue_depth = gauge("queue_depth", "Escalations in the feature stream, of all sites.")
         self.queue_oldest_age_s = gauge("queue_oldest_age_seconds", "Age of the oldest escalation in the stream.")

@@ -18,7 +18,7 @@ from services.demo.configuration import write
 from services.demo.processes import WorkerError, WorkerProcess
 from services.demo.readiness import ready
 from services.messages import Sample
-from services.mqtt import Delivery, Filter, MqttLink
+from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.servers import Servers, free_port
 from services.settings import MqttSettings
 from services.sources.degrade import Degradation
@@ -124,7 +124,7 @@ class Plant:
                     self.mqtt,
                     client_id="listener",
                     filters=[Filter(f"dewpoint/{SITE}/label/+")],
-                    on_message=self._hear,
+                    listener=OnMessage(self._hear),
                     persistent=False,
                 )
             )

@@ -17,7 +17,7 @@ from services.edge.journal.records import Key
 from services.edge.journal.samples import Journal
 from services.messages import LabelStatus, label_topic
 from services.metrics import EdgeMetrics
-from services.mqtt import MqttLink
+from services.mqtt import MqttLink, Outcome
 from services.traces import EdgeTraces
 
 __all__ = ["Outbox"]
@@ -57,6 +57,10 @@ class Outbox:
         self._topics: dict[str, str] = {}
         self._published = {
             status: metrics.labels_published.labels(status=status) for status in ("final", "provisional", "correction")
+        }
+        self._unheard = {
+            status: metrics.labels_without_subscriber.labels(status=status)
+            for status in ("final", "provisional", "correction")
         }
         self._in_flight = metrics.publishes_in_flight
         self._unsent = metrics.drops.labels(reason="label_unsent")
@@ -161,11 +165,12 @@ class Outbox:
             properties = self._traces.of_label(key)
             self._pending.append(_Outgoing(self._topic(key[0]), payload, key, "final", properties))
 
-    def _answered(self, outgoing: _Outgoing, taken: bool) -> None:
+    def _answered(self, outgoing: _Outgoing, outcome: Outcome) -> None:
         """In the link's thread."""
         self._in_flight.set(self._link.owed)
-        if taken:
-            self._published[outgoing.status].inc()
+        if outcome.taken:
+            counted = self._unheard if outcome is Outcome.NO_SUBSCRIBERS else self._published
+            counted[outgoing.status].inc()
             if outgoing.key is not None:
                 self._done.append(outgoing.key)
         else:

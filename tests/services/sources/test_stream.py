@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from services.messages import Sample
-from services.mqtt import Filter, MqttLink
+from services.mqtt import Filter, MqttLink, OnMessage
 from services.settings import MqttSettings, Settings, SiteSettings
 from services.sources.errors import SourceError
 from services.sources.stream import StreamOptions, run_stream
@@ -21,7 +21,7 @@ def received(mqtt_broker):
     deliveries = []
     settings = MqttSettings(host=mqtt_broker.host, port=mqtt_broker.port)
     filters = [Filter("dewpoint/+/in/+")]
-    with MqttLink(settings, client_id="test", filters=filters, on_message=deliveries.append, persistent=False):
+    with MqttLink(settings, client_id="test", filters=filters, listener=OnMessage(deliveries.append), persistent=False):
         yield deliveries
 
 
