@@ -324,6 +324,7 @@ class Driver:
 
     def _closed(self) -> None:
         was_open, self.open_generation = self.open_generation is not None, None
+        was_usable = self.usable.is_set()
         self._attempt_deadline = None
         self._waiter.forget()
         self._unacknowledged.clear()
@@ -331,7 +332,8 @@ class Driver:
             self._publishes.finish(self._sent.pop(packet_id), Outcome.LOST)
         self.usable.clear()
         if was_open:
-            self._count_loss()
+            if was_usable or self._taken_over:  # where a subscription is refused, it is we who hang up
+                self._count_loss()
             self._listener.closed()
 
     def _count_loss(self) -> None:

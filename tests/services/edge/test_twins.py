@@ -47,7 +47,7 @@ def test_two_workers_of_one_name_notice_it_and_the_one_that_is_left_goes_on(
             wait_for(lambda: first.count("mqtt_session_taken_over_total") >= 2, "it is counted", 60)
             wait_for(lambda: second.count("mqtt_session_taken_over_total") >= 2, "it is counted there too", 60)
             for worker in (first, second):
-                [line] = lines(worker)
+                line = lines(worker)[0]
                 assert WORKER in line
                 assert "a name and a spool of its own" in line
                 assert "--adopt" in line
