@@ -15,11 +15,13 @@ class Listening(Listener):
         *,
         on_message: Callable[[Delivery], object] | None = None,
         on_open: Callable[[bool], object] | None = None,
+        on_close: Callable[[], object] | None = None,
         on_contested: Callable[[str], object] | None = None,
         may_read: Callable[[], bool] | None = None,
         birth: Message | Callable[[], Message] | None = None,
     ) -> None:
-        self._on_message, self._on_open, self._on_contested = on_message, on_open, on_contested
+        self._on_message, self._on_open = on_message, on_open
+        self._on_close, self._on_contested = on_close, on_contested
         self._may_read, self._birth = may_read, birth
 
     def received(self, delivery: Delivery) -> None:
@@ -29,6 +31,10 @@ class Listening(Listener):
     def opened(self, session_present: bool) -> None:
         if self._on_open is not None:
             self._on_open(session_present)
+
+    def closed(self) -> None:
+        if self._on_close is not None:
+            self._on_close()
 
     def contested(self, sign: str) -> None:
         if self._on_contested is not None:
