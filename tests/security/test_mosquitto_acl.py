@@ -170,7 +170,9 @@ def test_an_account_opens_one_door_only(broker, who):
 
 def test_a_device_cannot_take_a_workers_session_by_its_client_id(broker, wait_for, tmp_path):
     lost = threading.Event()
-    with link(broker, "edge-1", tmp_path, client_id="dewpoint-site-edge-1", listener=Listening(on_close=lost.set)) as edge:
+    with link(
+        broker, "edge-1", tmp_path, client_id="dewpoint-site-edge-1", listener=Listening(on_close=lost.set)
+    ) as edge:
         intruder = Party(broker, CAMERA, client_id="dewpoint-site-edge-1")
         assert intruder.publish("dewpoint/site/in/camera-1", b"sample") in (0, 16)
         assert edge.connected
