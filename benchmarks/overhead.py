@@ -32,7 +32,7 @@ from hybrid_model.runtime import EdgeEngine
 from services.demo import configuration
 from services.demo.processes import WorkerProcess, ready
 from services.messages import Label, label_topic
-from services.mqtt import Delivery, Filter, MqttLink
+from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.servers import Servers, free_port
 from services.settings import MqttSettings
 from services.sources.catalog import devices_for, replay_for
@@ -149,7 +149,9 @@ def connected(stack: contextlib.ExitStack, servers: Servers, sites: Iterable[str
     """A connection to send by, and the final labels of these sites, for as long as the stack stands."""
     settings, finals = MqttSettings(host=servers.mqtt.host, port=servers.mqtt.port), Finals()
     filters = [Filter(label_topic(site, "x").rpartition("/")[0] + "/+") for site in sites]
-    finals.link = stack.enter_context(MqttLink(settings, client_id="labels", filters=filters, on_message=finals.take))
+    finals.link = stack.enter_context(
+        MqttLink(settings, client_id="labels", filters=filters, listener=OnMessage(finals.take))
+    )
     return stack.enter_context(MqttLink(settings, client_id="devices")), finals
 
 

@@ -53,6 +53,9 @@ QUERIES = {
     ),
     "dewpoint_exit_threshold": "dewpoint_exit_threshold",
     "dewpoint_labels_published_total": "sum by (status) (rate(dewpoint_labels_published_total[1m]))",
+    "dewpoint_labels_without_subscriber_total": (
+        "sum by (instance) (increase(dewpoint_labels_without_subscriber_total[5m])) > 0"
+    ),
     "dewpoint_publishes_in_flight": "max_over_time(dewpoint_publishes_in_flight[5m])",
     "dewpoint_journal_rows": 'sum(dewpoint_journal_rows{state="waiting"})',
     "dewpoint_journal_done_evicted_total": "increase(dewpoint_journal_done_evicted_total[1d]) > 0",
@@ -64,6 +67,7 @@ QUERIES = {
     "dewpoint_replies_received_total": "sum by (outcome) (rate(dewpoint_replies_received_total[1m]))",
     "dewpoint_mqtt_connected": "dewpoint_mqtt_connected == 0",
     "dewpoint_mqtt_connections_total": "increase(dewpoint_mqtt_connections_total[1h])",
+    "dewpoint_mqtt_session_taken_over_total": "increase(dewpoint_mqtt_session_taken_over_total[5m]) > 0",
     "dewpoint_redis_reachable": "dewpoint_redis_reachable == 0",
     "dewpoint_queue_depth": "max(dewpoint_queue_depth)",
     "dewpoint_queue_oldest_age_seconds": "max(dewpoint_queue_oldest_age_seconds)",

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from services.messages import Control, MessageError, Status, control_topic, status_topic
-from services.mqtt import Delivery, Filter, MqttError, MqttLink
+from services.mqtt import Delivery, Filter, MqttError, MqttLink, OnMessage
+from services.mqtt import Outcome as PublishOutcome
 from services.settings import Settings
 
 __all__ = ["Answer", "present", "send"]
@@ -88,7 +89,7 @@ class _Listener:
             settings.mqtt,
             client_id=f"dewpoint-control-{os.getpid()}-{time.monotonic_ns()}",
             filters=[Filter(f"dewpoint/{self._site}/status/+")],
-            on_message=self._hear,
+            listener=OnMessage(self._hear),
             persistent=False,
         )
 
@@ -121,8 +122,8 @@ class _Listener:
         """Publish to the site's control topic, retained. Raises MqttError where the broker does not take it."""
         topic, taken, done = control_topic(self._site), [False], threading.Event()
 
-        def on_done(acknowledged: bool) -> None:
-            taken[0] = acknowledged
+        def on_done(outcome: PublishOutcome) -> None:
+            taken[0] = outcome.taken
             done.set()
 
         self._link.publish(topic, payload, qos=1, retain=True, on_done=on_done)

@@ -25,7 +25,7 @@ from services.demo.books import Books
 from services.demo.live_page import LivePage, page_port
 from services.demo.processes import WorkerError, WorkerProcess, ready
 from services.messages import Label, MessageError, Status
-from services.mqtt import Delivery, Filter, MqttLink
+from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.servers import BrokerKind, Servers, free_port
 from services.settings import MqttSettings, TracesSettings
 from services.sources.catalog import devices_for, replay_for
@@ -230,7 +230,7 @@ class Demo:
             Filter(messages.status_topic(configuration.SITE, configuration.EDGE_WORKER)),
         ]
         self._reader_link = self._stack.enter_context(
-            MqttLink(settings, client_id="demo-books", filters=filters, on_message=self._receive)
+            MqttLink(settings, client_id="demo-books", filters=filters, listener=OnMessage(self._receive))
         )
         self._sender_link = self._stack.enter_context(MqttLink(settings, client_id="demo-devices"))
 

@@ -1,24 +1,34 @@
-"""The worker's MQTT connection: its session and filters, its status, and the inbox that says when to read."""
+"""The worker's MQTT connection: its session and filters, its status, the inbox that says when to read, and whether
+another process uses the worker's name."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
+from services.common.logs import SparseLog
 from services.edge.exits import ExitControl
 from services.edge.exits.status import ControlStatus
 from services.edge.ingest import Inbox
 from services.edge.ingest.inbox import Arrival
 from services.edge.journal import Spool
-from services.messages import InputTopics, Status, control_topic, status_topic
+from services.messages import InputTopics, MessageError, Status, control_topic, status_topic
 from services.metrics import EdgeMetrics
-from services.mqtt import Delivery, Filter, Message, MqttLink
+from services.mqtt import Delivery, Filter, Listener, Message, MqttLink
 from services.settings import Settings
 
 __all__ = ["Connection"]
 
+_STATUS_BYTES_MAX: Final = 1 << 16
+_REMEDY: Final = (
+    "stop one of them; give each worker a name and a spool of its own (edge.worker, edge.spool), never a copy; with"
+    " --adopt carry on only for one that will not return"
+)
 
-class Connection:
+
+class Connection(Listener):
     """`link` sends and acknowledges; `inbox` holds what came and was not handled.
 
     Args:
@@ -35,13 +45,20 @@ class Connection:
     def __init__(
         self, *, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics, exits: ExitControl
     ) -> None:
-        self._settings, self._spool, self.status, self._exits = settings, spool, status, exits
+        self._settings, self._spool, self._exits = settings, spool, exits
+        # Of the process, not of the spool: a copy of the spool would have the same.
+        self.status = replace(status, instance=secrets.token_hex(8))
+        self._own_status_seen = False
+        self._log = SparseLog("edge", burst=1, period_s=60.0)
         edge, site = settings.edge, settings.site.name
-        topics = InputTopics([source.topic for source in edge.inputs], site)
-        filters = [Filter(topic, one.qos) for topic, one in zip(topics.filters, edge.inputs, strict=True)]
+        topics = InputTopics([each.topic for each in edge.inputs], site)
+        filters = [Filter(topic, each.qos) for topic, each in zip(topics.filters, edge.inputs, strict=True)]
         self._control_topic = control_topic(site)
         filters.append(Filter(self._control_topic, retained="always"))
-        self._topics = [one.topic for one in filters]
+        # QoS 0: nothing that a process before this one wrote may wait in the session.
+        self._status_topic = status_topic(site, status.worker)
+        filters.append(Filter(self._status_topic, qos=0, retained="always", optional=True))
+        self._topics = [each.topic for each in filters]
         self._held_back = False
         self.inbox = Inbox(
             settings=edge, limits=settings.limits, topics=topics, metrics=metrics, acknowledge=self.acknowledge
@@ -51,14 +68,17 @@ class Connection:
             client_id=f"dewpoint-{site}-{spool.worker}",
             filters=filters,
             dropped=[topic for topic in spool.filters() if topic not in self._topics],
-            on_message=self._take,
-            on_open=exits.session_opened,
-            on_close=exits.session_closed,
-            may_read=self._may_read,
-            birth=self._present,
-            will=self._message(Status("offline", status.worker, status.bundle, status.kernel)),
+            will=self._message(replace(self.status, state="offline")),
+            listener=self,
         )
-        self._control_status = ControlStatus(self.link, exits, self._present)
+        self._control_status = ControlStatus(self.link, exits, self.birth)
+
+    @property
+    def impediments(self) -> list[str]:
+        """That another process uses the worker's name, if so: said also while this one has the session."""
+        if not self.link.contested:
+            return []
+        return [f"another client uses the name of worker {self.status.worker}: {_REMEDY}"]
 
     def start(self) -> None:
         """Connect and subscribe. Raises MqttError, EdgeError where the spool cannot be written."""
@@ -89,24 +109,26 @@ class Connection:
 
     def stop(self, *, farewell: bool) -> None:
         """Publish what is due, say `stopped` if there was a beginning, and disconnect."""
-        stopped = Status("stopped", self.status.worker, self.status.bundle, self.status.kernel)
         if farewell:
-            self.link.stop(farewell=self._message(stopped))
+            self.link.stop(farewell=self._message(replace(self.status, state="stopped")))
         else:
             self.link.stop(timeout_s=0)
 
-    def _take(self, delivery: Delivery) -> None:
+    # What the link calls, in its thread
+
+    def received(self, delivery: Delivery) -> None:
         """Set-points are no samples: they are heard as soon as they are read, not after the samples before them."""
         if delivery.topic == self._control_topic:
             self._exits.set_point(delivery.payload)
             self.acknowledge([delivery])
+        elif delivery.topic == self._status_topic:
+            self._compare(delivery)
+            self.acknowledge([delivery])
         else:
             self.inbox.take(delivery)
 
-    def _present(self) -> Message:
-        return self._message(replace(self.status, control=self._exits.status()))
-
-    def _may_read(self) -> bool:
+    def may_read(self) -> bool:
+        """Whether the inbox has room."""
         room = self.inbox.has_room()
         if not room:
             self._held_back = True
@@ -114,6 +136,37 @@ class Connection:
             room = self.inbox.has_room()
         return room
 
+    def birth(self) -> Message:
+        """The status as it is now."""
+        return self._message(replace(self.status, control=self._exits.status()))
+
+    def opened(self, session_present: bool) -> None:
+        """The exits' affair."""
+        self._exits.session_opened(session_present)
+
+    def closed(self) -> None:
+        """The exits' affair."""
+        self._exits.session_closed()
+
+    def contested(self, sign: str) -> None:
+        """Another process uses the worker's name."""
+        self._log.warning("edge_name_in_use", worker=self.status.worker, sign=sign, remedy=_REMEDY)
+
+    def _compare(self, delivery: Delivery) -> None:
+        """Whether another process has written the worker's status since this one did.
+
+        What lies there before is that of an earlier process, as a restart leaves it.
+        """
+        if not delivery.payload or len(delivery.payload) > _STATUS_BYTES_MAX:
+            return
+        try:
+            status = Status.decode(delivery.payload)
+        except MessageError:
+            return
+        if status.instance == self.status.instance:
+            self._own_status_seen = True
+        elif self._own_status_seen:
+            self.link.rival_seen(now=status.state == "online" and not delivery.retain)
+
     def _message(self, status: Status) -> Message:
-        topic = status_topic(self._settings.site.name, status.worker)
-        return Message(topic, status.encode(), qos=1, retain=True)
+        return Message(self._status_topic, status.encode(), qos=1, retain=True)

@@ -82,6 +82,7 @@ class EdgeWorker:
         link = self._connection.link
         if not link.connected:
             impediments.append(f"not connected to the MQTT broker at {link.address}")
+        impediments += self._connection.impediments
         if self._disk.cause is not None:
             impediments.append(f"nothing can be stored: {self._disk.cause}")
         still_s = self._watchdog.still_s

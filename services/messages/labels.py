@@ -105,16 +105,20 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What an edge worker says of itself, retained: `control` is the control it follows, or none."""
+    """What an edge worker says of itself, retained: `control` is the control it follows, or none.
+
+    `instance`: a random name of the process. Two of them under one worker's name do not know of each other else.
+    """
 
     state: WorkerState
     worker: str
     bundle: str
     kernel: str | None = None
     control: Mapping[str, Any] | None = None
+    instance: str | None = None
 
     def encode(self) -> bytes:
-        """The JSON object `{state, worker, bundle, kernel, control}`."""
+        """The JSON object `{state, worker, bundle, kernel, control, instance}`."""
         return encode_json(
             {
                 "state": self.state,
@@ -122,6 +126,7 @@ class Status:
                 "bundle": self.bundle,
                 "kernel": self.kernel,
                 "control": None if self.control is None else dict(self.control),
+                "instance": self.instance,
             }
         )
 
@@ -138,6 +143,7 @@ class Status:
             bundle=text(fields, "bundle"),
             kernel=or_none(fields, "kernel", text),
             control=control,
+            instance=or_none(fields, "instance", text),
         )
 
 

@@ -83,8 +83,8 @@ class EdgeMetrics(ProcessMetrics):
         )
         self.label_latency_s = histogram(
             "label_latency_seconds",
-            "From receipt of a sample to the commit of its label, by path: edge, provisional, cloud. Monotonic time; of samples"
-            " that an earlier process received, the clock's.",
+            "From receipt of a sample to the commit of its label, by path: edge, provisional, cloud. Monotonic; by the"
+            " clock for samples that an earlier process received.",
             "path",
             buckets=LATENCY_S,
         )
@@ -92,7 +92,14 @@ class EdgeMetrics(ProcessMetrics):
         self.batch_s = histogram("edge_batch_seconds", "Duration of a step of an edge batch.", "step", buckets=WORK_S)
         self.exit_threshold = gauge("exit_threshold", "Present threshold of an exit.", "exit")
         # What goes out
-        self.labels_published = counter("labels_published", "Labels acknowledged by the broker, by status.", "status")
+        self.labels_published = counter(
+            "labels_published", "Labels that the broker has acknowledged, for subscribers to get, by status.", "status"
+        )
+        self.labels_without_subscriber = counter(
+            "labels_without_subscriber",
+            "Labels that the broker has acknowledged and given to nobody, by status; MQTT 5 alone tells.",
+            "status",
+        )
         self.publishes_in_flight = gauge("publishes_in_flight", "Labels sent and not acknowledged yet.")
         self.journal_rows = gauge("journal_rows", "Rows of the journal, by state.", "state")
         self.journal_done_evicted = counter(
@@ -119,6 +126,10 @@ class EdgeMetrics(ProcessMetrics):
         self.mqtt_connections = counter("mqtt_connections", "MQTT connections opened.")
         self.redis_reachable = gauge(
             "redis_reachable", "Whether Redis took the last call (1), or did not answer or refused it (0)."
+        )
+        self.mqtt_session_taken_over = counter(
+            "mqtt_session_taken_over",
+            "MQTT connections that another client under this worker's name took from it, as far as can be told.",
         )
         self.queue_depth = gauge("queue_depth", "Escalations in the feature stream, of all sites.")
         self.queue_oldest_age_s = gauge("queue_oldest_age_seconds", "Age of the oldest escalation in the stream.")

@@ -86,8 +86,8 @@ def pairs_of(properties: Properties | None) -> tuple[tuple[str, str], ...]:
 class _BufferedClient(Client):
     """paho reads a packet in at least three small pieces, each a system call; this one reads what there is at once.
 
-    `_create_socket` and `_ssl_wrap_socket` are no public interface: where paho stops calling them, speed is lost, and
-    why a server refuses.
+    `_create_socket` and `_ssl_wrap_socket` are no public interface. Should paho stop calling them, reads become slower
+    and the reason why a server refuses is no longer known; nothing else changes.
     """
 
     tls_context: ssl.SSLContext | None = None
@@ -143,7 +143,7 @@ class BufferedSocket:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except OSError as error:
-            self.error = error  # paho tells of none; a server refuses a certificate only after the handshake
+            self.error = error  # paho does not report it, and a server may refuse a certificate after the handshake
             raise
         return received
 

@@ -8,11 +8,9 @@ connection may by now be another message's.
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,11 +20,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from services.common.logs import get_logger
+from services.common.backoff import BackOff
+from services.common.logs import SparseLog, get_logger
 from services.mqtt import refusals
 from services.mqtt.client import FIVE, THREE, BufferedSocket, last_error, make_client, pairs_of, user_properties
-from services.mqtt.messages import Delivery, Filter, Message
+from services.mqtt.listener import Listener
+from services.mqtt.messages import Delivery, Filter, Message, Outcome
 from services.mqtt.publishes import Publish, PublishQueue
+from services.mqtt.rivals import Rivals
 from services.mqtt.waiting import READ, WRITE, Waiter
 from services.settings import MqttSettings
 
@@ -34,25 +35,28 @@ __all__ = ["Driver", "Session"]
 
 _PROTOCOLS: Final = {"auto": (FIVE, THREE), "5": (FIVE,), "3.1.1": (THREE,)}
 _READS_PER_TURN: Final = 64
-_UNSUPPORTED_VERSION: Final = 132
+#: Reason codes of MQTT 5.
+_UNSUPPORTED_VERSION: Final = 0x84
+_NO_SUBSCRIBERS: Final = 0x10
+_SESSION_TAKEN_OVER: Final = 0x8E
 _TICK_S: Final = 1.0
 _GOODBYE_TIMEOUT_S: Final = 2.0
+#: So many longest pauses without a sign of another client, and it is gone: one pause of each of us, and one to spare.
+_QUIET_PAUSES: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Who we are to the broker, and whom to tell what comes of it; `MqttLink` describes each."""
+    """Who we are to the broker.
+
+    `dropped`: filters of an earlier run that the session may still hold; `persistent`: it outlives the connection.
+    """
 
     client_id: str
-    filters: Sequence[Filter]
-    dropped: Sequence[str]
-    on_message: Callable[[Delivery], None] | None
-    on_open: Callable[[bool], None] | None
-    on_close: Callable[[], None] | None
-    may_read: Callable[[], bool] | None
-    birth: Message | Callable[[], Message] | None
-    will: Message | None
-    persistent: bool
+    filters: tuple[Filter, ...] = ()
+    dropped: tuple[str, ...] = ()
+    will: Message | None = None
+    persistent: bool = True
 
 
 class Driver:
@@ -61,9 +65,20 @@ class Driver:
     Raises SettingsError on construction, for secret or certificate files that cannot be read.
     """
 
-    def __init__(self, settings: MqttSettings, session: Session, publishes: PublishQueue) -> None:
-        self._settings, self._session, self._publishes = settings, session, publishes
-        self._log = get_logger("mqtt").bind(broker=f"{settings.host}:{settings.port}")
+    def __init__(
+        self, *, settings: MqttSettings, session: Session, listener: Listener, publishes: PublishQueue
+    ) -> None:
+        self._settings, self._session, self._listener, self._publishes = settings, session, listener, publishes
+        #: Whether another client uses our client id.
+        self.rivals = Rivals(quiet_s=_QUIET_PAUSES * settings.backoff_max_s)
+        self._broker = f"{settings.host}:{settings.port}"
+        self._log = get_logger("mqtt").bind(broker=self._broker)
+        self._sparse_log = SparseLog("mqtt")
+        # Attempts that fail are one thing, connections that do not last another: who is let in and thrown out at once
+        # must not come back at once.
+        self._after_failure = BackOff(first_s=settings.backoff_min_s, most_s=settings.backoff_max_s)
+        self._after_loss = BackOff(first_s=settings.backoff_min_s, most_s=settings.backoff_max_s)
+        self._taken_over = False
         self._protocols = _PROTOCOLS[settings.protocol]
         self._client = self._make_client()
         # A generation is open from CONNACK to loss; what was received in another cannot be acknowledged.
@@ -125,8 +140,10 @@ class Driver:
 
     def _connect(self) -> None:
         """One attempt, after the pause that the attempts before it call for."""
-        if not self._at_once and not self._pause(self._backoff_s()):
-            return
+        if not self._at_once:
+            backoff = self._after_failure if self._attempts else self._after_loss
+            if not self._pause(backoff.next_s()):
+                return
         self._at_once = False
         self._attempts += 1
         self._attempt_deadline = time.monotonic() + self._settings.connect_timeout_s
@@ -135,10 +152,6 @@ class Driver:
         except (OSError, ValueError) as error:
             self._refused(refusals.failed(self._settings, error), for_good=False)
             self._hang_up()
-
-    def _backoff_s(self) -> float:
-        doubled_s = self._settings.backoff_min_s * 2.0 ** min(max(self._attempts - 1, 0), 16)
-        return min(self._settings.backoff_max_s, doubled_s) * random.uniform(0.5, 1.0)
 
     def _pause(self, pause_s: float) -> bool:
         """Sleep, but not into the end of the process: False if that has come."""
@@ -176,7 +189,7 @@ class Driver:
             self._hang_up()
 
     def _may_read(self) -> bool:
-        return self._session.may_read is None or not self.usable.is_set() or self._session.may_read()
+        return not self.usable.is_set() or self._listener.may_read()
 
     def _work_is_due(self) -> bool:
         if self._stopping:
@@ -257,6 +270,8 @@ class Driver:
                 self._refused(refusals.refused(self._settings, reason), for_good=True)
             return
         self._attempts, self.refusal = 0, None
+        self._after_failure.reset()
+        self.rivals.opened()
         self.generation += 1
         self.open_generation = self.generation
         self._session_present = flags.session_present
@@ -275,7 +290,11 @@ class Driver:
         self._reads += 1
         if packet_id != self._subscribe_id:
             return
-        refused = [f"{f.topic} ({r})" for f, r in zip(self._session.filters, reasons, strict=False) if r.is_failure]
+        refused = [
+            f"{wanted.topic} ({answer})"
+            for wanted, answer in zip(self._session.filters, reasons, strict=False)
+            if answer.is_failure and not wanted.optional
+        ]
         if refused:
             self._refused("subscription refused: " + ", ".join(refused), for_good=True)
             self._hang_up()
@@ -283,14 +302,13 @@ class Driver:
             self._opened()
 
     def _opened(self) -> None:
-        birth = self._session.birth
+        birth = self._listener.birth()
         if birth is not None:
-            self._publishes.push_in(Publish(birth if isinstance(birth, Message) else birth()))
+            self._publishes.push_in(Publish(birth))
         self._log.info("mqtt_connected", protocol=self.protocol, session_present=self._session_present)
         self.usable.set()
         self.decided.set()
-        if self._session.on_open is not None:
-            self._session.on_open(self._session_present)
+        self._listener.opened(self._session_present)
 
     def _disconnected(
         self, client: Client, data: object, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
@@ -300,19 +318,39 @@ class Driver:
             if not at_once:
                 self._refused(refusals.closed(self._settings, last_error(client)), for_good=False)
         elif self.open_generation is not None and not self._stopping:
+            self._taken_over = flags.is_disconnect_packet_from_server and reason.value == _SESSION_TAKEN_OVER
             self._log.warning("mqtt_connection_lost", reason=str(reason))
         self._closed()
 
     def _closed(self) -> None:
         was_open, self.open_generation = self.open_generation is not None, None
+        was_usable = self.usable.is_set()
         self._attempt_deadline = None
         self._waiter.forget()
         self._unacknowledged.clear()
         for packet_id in [packet_id for packet_id, publish in self._sent.items() if publish.message.qos == 0]:
-            self._publishes.finish(self._sent.pop(packet_id), False)
+            self._publishes.finish(self._sent.pop(packet_id), Outcome.LOST)
         self.usable.clear()
-        if was_open and self._session.on_close is not None:
-            self._session.on_close()
+        if was_open:
+            if was_usable or self._taken_over:  # where a subscription is refused, it is we who hang up
+                self._count_loss()
+            self._listener.closed()
+
+    def _count_loss(self) -> None:
+        taken_over, self._taken_over = self._taken_over, False
+        if self._stopping:
+            return
+        if self.rivals.lost(taken_over=taken_over):
+            self._after_loss.reset()
+        if self.rivals.contested:
+            said = "the broker says that the session was taken over"
+            self._listener.contested(said if taken_over else "connections end soon, time and again")
+
+    def rival_seen(self, *, now: bool) -> None:
+        """Another client has written in our name; in the link's thread."""
+        self.rivals.seen(now=now)
+        if self.rivals.contested:
+            self._listener.contested("another client has written in our name")
 
     def _refused(self, reason: str, *, for_good: bool) -> None:
         """Note why there is no connection; `for_good`: whoever waits for the first one need not wait longer."""
@@ -338,7 +376,7 @@ class Driver:
     def _received(self, client: Client, data: object, message: MQTTMessage) -> None:
         self._reads += 1
         generation = self.open_generation
-        if generation is None or self._session.on_message is None:
+        if generation is None:
             return
         if message.qos and message.mid in self._unacknowledged:
             return  # sent again on this very connection (NATS does, after its ack_wait): it is in hand
@@ -359,7 +397,7 @@ class Driver:
         )
         if message.qos:
             self._unacknowledged[message.mid] = delivery
-        self._session.on_message(delivery)
+        self._listener.received(delivery)
         if not self._may_read():
             _pause(client.socket(), True)
 
@@ -369,9 +407,14 @@ class Driver:
         self._reads += 1
         publish = self._sent.pop(packet_id, None)
         if publish is not None:
+            outcome = Outcome.REFUSED if reason.is_failure else Outcome.ACKNOWLEDGED
             if reason.is_failure:
-                self._log.warning("mqtt_publish_refused", topic=publish.message.topic, reason=str(reason))
-            self._publishes.finish(publish, not reason.is_failure)
+                self._sparse_log.warning(
+                    "mqtt_publish_refused", broker=self._broker, topic=publish.message.topic, reason=str(reason)
+                )
+            elif reason.value == _NO_SUBSCRIBERS:
+                outcome = Outcome.NO_SUBSCRIBERS
+            self._publishes.finish(publish, outcome)
 
     def _subscriptions(self) -> list[Any]:
         if self._protocols[0] == FIVE:

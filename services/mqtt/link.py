@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from services.mqtt.driver import Driver, Session
-from services.mqtt.messages import Delivery, Filter, Message, MqttError
+from services.mqtt.listener import Listener
+from services.mqtt.messages import Delivery, Filter, Message, MqttError, Outcome
 from services.mqtt.publishes import Publish, PublishQueue
 from services.settings import MqttSettings
 
@@ -24,15 +25,9 @@ class MqttLink:
         client_id: Stable where the session shall outlive the process.
         filters: What to subscribe to, at each connection.
         dropped: Filters of an earlier run that the session may still hold; unsubscribed at each connection.
-        on_message: Called with each `Delivery`, in the link's thread: it must not block.
-        on_open: Called when a connection is usable (subscribed), in the link's thread; True if the broker kept our
-            session.
-        on_close: Called when a connection is lost, in the link's thread.
-        may_read: Asked before each read; while false the broker's messages stay in the socket. Call `wake` when it
-            turns true.
-        birth: Published after each subscription; where it changes, what makes it, called in the link's thread.
         will: Published by the broker when we vanish.
         persistent: Keep the session at the broker while we are away, and at the next start.
+        listener: Who is told what comes of it.
 
     Raises:
         SettingsError: for secret or certificate files that cannot be read.
@@ -45,21 +40,22 @@ class MqttLink:
         client_id: str,
         filters: Sequence[Filter] = (),
         dropped: Sequence[str] = (),
-        on_message: Callable[[Delivery], None] | None = None,
-        on_open: Callable[[bool], None] | None = None,
-        on_close: Callable[[], None] | None = None,
-        may_read: Callable[[], bool] | None = None,
-        birth: Message | Callable[[], Message] | None = None,
         will: Message | None = None,
         persistent: bool = True,
+        listener: Listener | None = None,
     ) -> None:
         self._settings = settings
         self._publishes = PublishQueue(settings.inflight_max)
-        session = Session(
-            client_id, tuple(filters), tuple(dropped), on_message, on_open, on_close, may_read, birth, will, persistent
+        self._driver = Driver(
+            settings=settings,
+            session=Session(
+                client_id=client_id, filters=tuple(filters), dropped=tuple(dropped), will=will, persistent=persistent
+            ),
+            listener=listener or Listener(),
+            publishes=self._publishes,
         )
-        self._driver = Driver(settings, session, self._publishes)
         self._discarded_acknowledgements = 0
+        self._counting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
@@ -97,6 +93,20 @@ class MqttLink:
         """Acknowledgements not sent, since their connection was gone."""
         return self._discarded_acknowledgements
 
+    @property
+    def taken_over(self) -> int:
+        """Connections that another client with our client id took from us."""
+        return self._driver.rivals.taken_over
+
+    @property
+    def contested(self) -> bool:
+        """Whether another client uses our client id: seen of late, and neither of us has given up."""
+        return self._driver.rivals.contested
+
+    def rival_seen(self, *, now: bool) -> None:
+        """Another client has written in our name; `now`: it is there now. For a listener, in the link's thread."""
+        self._driver.rival_seen(now=now)
+
     def start(self, *, timeout_s: float | None = None) -> Self:
         """Connect and subscribe, within `timeout_s` (if none, twice the connect timeout). Once only.
 
@@ -120,15 +130,14 @@ class MqttLink:
         qos: int = 1,
         retain: bool = False,
         timeout_s: float = 0.0,
-        on_done: Callable[[bool], None] | None = None,
+        on_done: Callable[[Outcome], None] | None = None,
         properties: tuple[tuple[str, str], ...] = (),
     ) -> bool:
         """Queue a message. False, and nothing is queued, if `inflight_max` stay owed for `timeout_s`.
 
         What is queued is sent now or at the next connection, and again after a loss. `on_done` is called once, in the
-        link's thread: True when the broker acknowledged (QoS 0: when it was written), False when it refused or when a
-        QoS 0 message went down with its connection. It must not block. `properties`: user properties, which MQTT 5
-        alone carries. Raises ValueError for a topic with wildcards.
+        link's thread, with what became of it; it must not block. `properties`: user properties, which MQTT 5 alone
+        carries. Raises ValueError for a topic with wildcards.
         """
         message = Message(topic, payload, qos, retain, properties)
         queued = self._publishes.add(Publish(message, on_done), timeout_s)
@@ -141,10 +150,13 @@ class MqttLink:
 
         Acknowledgements go out in order of receipt: one waits until all before it are acknowledged too.
         """
+        discarded = 0
         for delivery in deliveries:
             delivery.acknowledged = True
-            if delivery.qos and delivery.generation != self._driver.open_generation:
-                self._discarded_acknowledgements += 1
+            discarded += bool(delivery.qos and delivery.generation != self._driver.open_generation)
+        if discarded:
+            with self._counting:
+                self._discarded_acknowledgements += discarded
         self._driver.acknowledge_due()
 
     def flush(self, *, timeout_s: float) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Literal
 
 from hybrid_model.errors import DewpointError
 
-__all__ = ["Delivery", "Filter", "Message", "MqttError"]
+__all__ = ["Delivery", "Filter", "Message", "MqttError", "Outcome"]
 
 
 class MqttError(DewpointError):
@@ -19,12 +20,28 @@ class Filter:
     """A topic filter to subscribe to.
 
     `retained`: the broker sends what it retains when the filter is `new` to the session, or at each connection
-    (`always`; with MQTT 3.1.1 so it does with every filter).
+    (`always`; with MQTT 3.1.1 so it does with every filter). `optional`: the connection does without it where the
+    broker refuses it.
     """
 
     topic: str
     qos: int = 1
     retained: Literal["new", "always"] = "new"
+    optional: bool = False
+
+
+class Outcome(Enum):
+    """What became of a publish."""
+
+    ACKNOWLEDGED = "acknowledged"  #: The broker has it; of QoS 0: it was written.
+    NO_SUBSCRIBERS = "no_subscribers"  #: The broker has acknowledged it and given it to nobody; MQTT 5 alone tells.
+    REFUSED = "refused"  #: The broker does not take it.
+    LOST = "lost"  #: Of QoS 0: it went down with its connection.
+
+    @property
+    def taken(self) -> bool:
+        """Whether the broker has acknowledged it, and nothing is left to be done."""
+        return self in (Outcome.ACKNOWLEDGED, Outcome.NO_SUBSCRIBERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from services.mqtt.messages import Message
+from services.mqtt.messages import Message, Outcome
 
 __all__ = ["Publish", "PublishQueue"]
 
@@ -17,7 +17,7 @@ class Publish:
     """A message and whom to tell what became of it."""
 
     message: Message
-    on_done: Callable[[bool], None] | None = None
+    on_done: Callable[[Outcome], None] | None = None
 
 
 class PublishQueue:
@@ -62,13 +62,13 @@ class PublishQueue:
         """These were taken and are to be sent after all, first and in this order."""
         self._queue.extendleft(reversed(list(publishes)))
 
-    def finish(self, publish: Publish, succeeded: bool) -> None:
+    def finish(self, publish: Publish, outcome: Outcome) -> None:
         """One is no longer owed; tell whoever wants to know."""
         with self._room:
             self._owed -= 1
             self._room.notify_all()
         if publish.on_done is not None:
-            publish.on_done(succeeded)
+            publish.on_done(outcome)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is owed. False if that takes longer."""

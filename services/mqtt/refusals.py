@@ -1,4 +1,4 @@
-"""Why a broker lets us not in, in words that say what to do."""
+"""Why a broker does not let us in, in words that say what to do."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ _BAD_CREDENTIALS: Final = (134, 135)
 
 def failed(settings: MqttSettings, error: BaseException) -> str:
     """No connection came about."""
-    told = tls.explain(error, settings.tls, section="mqtt", host=settings.host)
-    if told is None and settings.tls.enabled and isinstance(error, ConnectionResetError):
+    explained = tls.explain(error, settings.tls, section="mqtt", host=settings.host)
+    if explained is None and settings.tls.enabled and isinstance(error, ConnectionResetError):
         return f"{_reason(error)}: the port may not speak TLS; name the encrypted one in mqtt.port"
-    return told or _reason(error)
+    return explained or _reason(error)
 
 
 def closed(settings: MqttSettings, error: BaseException | None) -> str:
-    """The broker ended the connection instead of answering; `error`: what the socket told last."""
-    told = failed(settings, error) if error is not None and settings.tls.enabled else None
-    if told is not None:
-        return told
+    """The broker ended the connection instead of answering; `error`: the socket's last, if it had any."""
+    if error is not None and settings.tls.enabled:
+        return failed(settings, error)
     if not settings.tls.enabled:
         remedy = tls.NOT_TLS.format(section="mqtt")
     elif settings.tls.cert_file is None:
@@ -47,4 +46,4 @@ def refused(settings: MqttSettings, reason: ReasonCode) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from services import messages
-from services.mqtt import MqttLink
+from services.mqtt import MqttLink, Outcome
 from services.sources.replay import Outgoing, Replayed
 from services.traces import PublisherTraces
 
@@ -86,7 +86,8 @@ class Sender:
         span = self._traces.publishing(outgoing.device, outgoing.completes)
         payload = span.payload(outgoing.payload, protocol=self._link.protocol)
 
-        def done(taken: bool) -> None:
+        def done(outcome: Outcome) -> None:
+            taken = outcome.taken
             span.end(taken)
             with self._lock:
                 if taken:

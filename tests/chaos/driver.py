@@ -13,7 +13,7 @@ from typing import Any
 
 from hybrid_model import data
 from services.messages import MessageError
-from services.mqtt import Delivery, Filter, MqttLink
+from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.settings import MqttSettings
 from tests.chaos import readings, report
 from tests.chaos.books import Books
@@ -106,7 +106,7 @@ class _Run:
                 self._mqtt,
                 client_id="chaos-books",
                 filters=[Filter(f"dewpoint/{SITE}/label/+")],
-                on_message=self._receive,
+                listener=OnMessage(self._receive),
             )
         )
         digits = data.load("digits")

@@ -6,14 +6,14 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.data import Dataset
-from services.mqtt import MqttLink
+from services.mqtt import MqttLink, Outcome
 from services.sources.degrade import Degradation
 from services.sources.images import ImageReplay
 from services.sources.replay import Device as ImageDevice
@@ -148,8 +148,8 @@ class Publisher(threading.Thread):
     def _publish(self, message: Message) -> None:
         self._books.sent(message.completes)
 
-        def done(taken: bool) -> None:
-            if taken:
+        def done(outcome: Outcome) -> None:
+            if outcome.taken:
                 self._books.acknowledged(message.completes)
 
         self._hand_over(self._topic.format(device=message.device), message.payload, done)
@@ -159,13 +159,13 @@ class Publisher(threading.Thread):
         hashed = message_hash(topic, message.payload)
         self._books.poison_sent(message.device, hashed)
 
-        def done(taken: bool) -> None:
-            if taken:
+        def done(outcome: Outcome) -> None:
+            if outcome.taken:
                 self._books.poison_acknowledged(hashed)
 
         self._hand_over(topic, message.payload, done)
 
-    def _hand_over(self, topic: str, payload: bytes, done: object) -> None:
+    def _hand_over(self, topic: str, payload: bytes, done: Callable[[Outcome], None]) -> None:
         while not self._aborted.is_set():
-            if self._link.publish(topic, payload, qos=1, timeout_s=_ROOM_S, on_done=done):  # type: ignore[arg-type]
+            if self._link.publish(topic, payload, qos=1, timeout_s=_ROOM_S, on_done=done):
                 return

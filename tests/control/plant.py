@@ -17,7 +17,7 @@ from hybrid_model import bundle, data
 from services.demo.configuration import write
 from services.demo.processes import WorkerError, WorkerProcess, ready
 from services.messages import Sample
-from services.mqtt import Delivery, Filter, MqttLink
+from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.servers import Servers, free_port
 from services.settings import MqttSettings
 from services.sources.degrade import Degradation
@@ -123,7 +123,7 @@ class Plant:
                     self.mqtt,
                     client_id="listener",
                     filters=[Filter(f"dewpoint/{SITE}/label/+")],
-                    on_message=self._hear,
+                    listener=OnMessage(self._hear),
                     persistent=False,
                 )
             )

@@ -100,6 +100,18 @@ CASES: Mapping[str, AlertCase] = {
     ),
     "DewpointWorkerDown": _edge("up", f"0{_HELD}", f"1{_HELD}"),
     "DewpointBrokerAway": _edge("dewpoint_mqtt_connected", f"0{_HELD}", "1x20 0x1 1x20"),
+    "DewpointNameInUse": _edge("dewpoint_mqtt_session_taken_over_total", "0x18 1x20", f"3{_HELD}"),
+    "DewpointLabelsWithoutSubscriber": AlertCase(
+        {
+            'dewpoint_labels_without_subscriber_total{job="edge",instance="e:1",status="final"}': "0x18 5x20",
+            'dewpoint_labels_without_subscriber_total{job="edge",instance="e:1",status="provisional"}': f"0{_HELD}",
+        },
+        {
+            'dewpoint_labels_without_subscriber_total{job="edge",instance="e:1",status="final"}': f"5{_HELD}",
+            'dewpoint_labels_published_total{job="edge",instance="e:1",status="final"}': f"0+5{_HELD}",
+        },
+        _THE_EDGE,
+    ),
     "DewpointRedisAway": _edge("dewpoint_redis_reachable", f"0{_HELD}", "1x20 0x1 1x20"),
     "DewpointSpoolNearlyFull": _edge("dewpoint_journal_waiting_ratio", f"0.85{_HELD}", f"0.75{_HELD}"),
     "DewpointStorageFailing": _edge("dewpoint_storage_failing", f"1{_HELD}", f"0{_HELD}"),

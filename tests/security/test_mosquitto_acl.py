@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 
 from services.cli import set_points
 from services.messages import Control, Status
-from services.mqtt import Delivery, Filter, Message, MqttError, MqttLink
+from services.mqtt import Delivery, Filter, Message, MqttError, MqttLink, Outcome
 from services.settings import MqttSettings, Settings
 from tests.conftest import require_server
 from tests.deploy.conftest import DEPLOY
@@ -36,6 +36,7 @@ from tests.security.mosquitto_accounts import (
     password,
 )
 from tests.security.servers import Door, Mosquitto, tls_lines
+from tests.services.mqtt.listening import Listening
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,9 @@ def test_an_account_opens_one_door_only(broker, who):
 
 def test_a_device_cannot_take_a_workers_session_by_its_client_id(broker, wait_for, tmp_path):
     lost = threading.Event()
-    with link(broker, "edge-1", tmp_path, client_id="dewpoint-site-edge-1", on_close=lost.set) as edge:
+    with link(
+        broker, "edge-1", tmp_path, client_id="dewpoint-site-edge-1", listener=Listening(on_close=lost.set)
+    ) as edge:
         intruder = Party(broker, CAMERA, client_id="dewpoint-site-edge-1")
         assert intruder.publish("dewpoint/site/in/camera-1", b"sample") in (0, 16)
         assert edge.connected
@@ -209,26 +212,25 @@ def test_our_edges_connection_works_under_its_rights(broker, witness, tmp_path, 
         tmp_path,
         client_id="dewpoint-site-edge-1",
         filters=filters,
-        on_message=lambda delivery: received.append(delivery.payload),
-        birth=status,
+        listener=Listening(on_message=lambda delivery: received.append(delivery.payload), birth=status),
         will=will,
     ) as edge:
         sample, label = uuid.uuid4().bytes, uuid.uuid4().bytes
         device = Party(broker, CAMERA)
         assert device.publish("dewpoint/site/in/camera-1", sample) == 0
         wait_for(lambda: sample in received, "the sample", timeout_s=WAIT_S)
-        told: list[bool] = []
+        told: list[Outcome] = []
         edge.publish("dewpoint/site/label/camera-1", label, on_done=told.append)
-        wait_for(lambda: told == [True], "the label is taken", timeout_s=WAIT_S)
+        wait_for(lambda: told == [Outcome.ACKNOWLEDGED], "the label is taken", timeout_s=WAIT_S)
         witness.wait(lambda: witness.hears(label) and witness.hears(b"online"))
         device.leave()
 
 
 def test_a_refused_publish_is_told_where_the_broker_tells(broker, tmp_path, wait_for):
-    told: list[bool] = []
+    told: list[Outcome] = []
     with link(broker, "consumer", tmp_path, client_id="c") as connected:
         connected.publish("dewpoint/site/control", b"x", on_done=told.append)
-        wait_for(lambda: told == [False], "the refusal", timeout_s=WAIT_S)
+        wait_for(lambda: told == [Outcome.REFUSED], "the refusal", timeout_s=WAIT_S)
 
 
 def test_a_wrong_password_is_refused_with_a_remedy(broker, tmp_path):
@@ -255,12 +257,12 @@ def test_a_certificates_common_name_may_stand_for_the_account(authority, tmp_pat
         shows = authority.sign("camera-1", common_name="camera-1")
         tls = {"enabled": True, "ca_file": authority.ca_file, "cert_file": shows.cert, "key_file": shows.key}
         settings = MqttSettings(host=HOST, port=server.port, tls=tls, connect_timeout_s=WAIT_S)
-        told: list[bool] = []
+        told: list[Outcome] = []
         with MqttLink(settings, client_id="camera-1", persistent=False) as camera:
             camera.publish("dewpoint/site/in/camera-1", b"sample", on_done=told.append)
             camera.publish("dewpoint/site/in/camera-2", b"sample", on_done=told.append)
             wait_for(lambda: len(told) == 2, "both answers", timeout_s=WAIT_S)
-    assert told == [True, False]
+    assert told == [Outcome.NO_SUBSCRIBERS, Outcome.REFUSED]
 
 
 def test_an_operator_may_send_set_points_and_hear_the_workers_answer_and_a_worker_may_not(broker, tmp_path):
@@ -274,7 +276,8 @@ def test_an_operator_may_send_set_points_and_hear_the_workers_answer_and_a_worke
 
     filters = [Filter("dewpoint/site/control", retained="always")]
     online = Message("dewpoint/site/status/edge-1", answer.replace(b":1}", b":0}"), retain=True)
-    edge = link(broker, "edge-1", tmp_path / "edge", client_id="e", filters=filters, on_message=answers, birth=online)
+    listening = Listening(on_message=answers, birth=online)
+    edge = link(broker, "edge-1", tmp_path / "edge", client_id="e", filters=filters, listener=listening)
     with edge:
         found = set_points.send(
             Settings(mqtt=account(broker, "operator", tmp_path)), Control("fixed", 45), timeout_s=WAIT_S

@@ -45,11 +45,15 @@ MOVED_BY: Mapping[str, str] = {
     "dewpoint_energy_joules_total": _STEPS,
     "dewpoint_energy_baseline_joules_total": _STEPS,
     "dewpoint_labels_published_total": _STEPS,
+    "dewpoint_labels_without_subscriber_total": f"{_EDGE}/test_counters.py::"
+    "test_labels_that_the_broker_gives_to_nobody_are_counted_apart_and_done",
     "dewpoint_journal_done_evicted_total": f"{_EDGE}/test_bounds.py::"
     "test_a_journal_full_of_finished_rows_keeps_its_size_by_forgetting_the_oldest_which_is_counted",
     "dewpoint_lone_runs_total": f"{_EDGE}/test_counters.py::test_a_message_that_is_run_alone_is_counted",
     "dewpoint_replies_received_total": _STEPS,
     "dewpoint_mqtt_connections_total": _STEPS,
+    "dewpoint_mqtt_session_taken_over_total": f"{_EDGE}/test_twins.py::"
+    "test_a_status_that_another_process_left_is_no_sign_until_this_one_has_written",
     "dewpoint_audits_selected_total": _AUDIT,
     "dewpoint_audits_sent_total": _AUDIT,
     "dewpoint_audits_dropped_total": f"{_EDGE}/test_audit.py::"

@@ -10,7 +10,7 @@ from typing import Self
 from services.demo.configuration import SITE
 from services.demo.run import Demo
 from services.messages import Label, label_topic
-from services.mqtt import Delivery, Filter, MqttLink
+from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.settings import MqttSettings
 from services.sources.catalog import replay_for
 from services.sources.replay import Replay, Replayed
@@ -47,7 +47,9 @@ class Traffic:
         everything = label_topic(SITE, "x").rpartition("/")[0] + "/+"
         try:
             self._listener = self._stack.enter_context(
-                MqttLink(self._settings, client_id="soak", filters=[Filter(everything)], on_message=self._heard)
+                MqttLink(
+                    self._settings, client_id="soak", filters=[Filter(everything)], listener=OnMessage(self._heard)
+                )
             )
             self._devices = self._stack.enter_context(MqttLink(self._settings, client_id="soak-devices"))
         except BaseException:

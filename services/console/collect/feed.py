@@ -22,7 +22,7 @@ from services.messages import (
     status_topic,
     without_share,
 )
-from services.mqtt import Delivery, Filter, MqttError, MqttLink
+from services.mqtt import Delivery, Filter, MqttError, MqttLink, OnMessage
 from services.settings import Settings
 
 __all__ = ["Feed", "Listener"]
@@ -83,7 +83,7 @@ class Feed:
                 Filter(control_topic(self._site), 1),
                 *(Filter(topic, 0) for topic in inputs),
             ],
-            on_message=self._receive,
+            listener=OnMessage(self._receive),
             persistent=False,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from services.edge.exits.control import ExitControl
-from services.mqtt import Message, MqttLink
+from services.mqtt import Message, MqttLink, Outcome
 
 __all__ = ["ControlStatus"]
 
@@ -51,7 +51,7 @@ class ControlStatus:
         if not self._link.publish(message.topic, message.payload, qos=1, retain=True, on_done=self._done):
             self._under_way, self._stale = None, True  # there is no room: another time
 
-    def _done(self, acknowledged: bool) -> None:
+    def _done(self, outcome: Outcome) -> None:
         """In the link's thread."""
-        self._stale = not acknowledged or self._under_way != self._link.generation
+        self._stale = not outcome.taken or self._under_way != self._link.generation
         self._under_way = None

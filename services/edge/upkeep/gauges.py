@@ -31,6 +31,7 @@ class WorkerGauges:
         self._catch_up("messages_acknowledged", link.sent_acknowledgements)
         self._catch_up("acknowledgements_discarded", link.discarded_acknowledgements)
         self._catch_up("mqtt_connections", link.generation)
+        self._catch_up("mqtt_session_taken_over", link.taken_over)
 
     def _catch_up(self, name: str, total: int) -> None:
         """Bring a counter to what the link has counted."""

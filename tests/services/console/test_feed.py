@@ -19,7 +19,7 @@ from services.messages import (
     label_topic,
     status_topic,
 )
-from services.mqtt import Filter, MqttError, MqttLink
+from services.mqtt import Filter, MqttError, MqttLink, OnMessage
 from services.settings import MqttSettings, Settings
 from tests.services.console.test_recent import label, png
 
@@ -116,7 +116,7 @@ def test_the_set_point_is_left_retained_and_taken_away(start, mqtt_broker, state
     heard = []
     listener = MqttLink(
         MqttSettings(port=mqtt_broker.port), client_id="late", filters=[Filter(control_topic(SITE), 0)],
-        on_message=heard.append, persistent=False,
+        listener=OnMessage(heard.append), persistent=False,
     )  # fmt: skip
     with listener:
         wait_for(lambda: heard, "the retained set-point")
@@ -147,7 +147,7 @@ def test_the_workers_shared_subscription_loses_nothing_to_the_console(start, mqt
 
     shared = MqttLink(
         MqttSettings(port=mqtt_broker.port), client_id="worker", persistent=False,
-        filters=[Filter(f"$share/edges/dewpoint/{SITE}/in/+", 0)], on_message=worker,
+        filters=[Filter(f"$share/edges/dewpoint/{SITE}/in/+", 0)], listener=OnMessage(worker),
     )  # fmt: skip
     with shared:
         for number in range(50):

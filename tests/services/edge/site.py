@@ -19,7 +19,7 @@ from services.edge.worker import EdgeWorker
 from services.feature_stream import Answer, CloudFeatures
 from services.messages import Escalation, Label, Reply, Sample, input_topic
 from services.metrics import EdgeMetrics
-from services.mqtt import Delivery, Filter, MqttLink
+from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.servers import Broker, RedisServer
 from services.settings import MqttSettings, Settings, load
 from services.traces import EdgeTraces
@@ -124,6 +124,12 @@ class Site:
             self._spool.close()
             self._edge = None
 
+    def stop_listening(self) -> None:
+        """The listener goes, with its session."""
+        self._listener.stop()
+        with MqttLink(MqttSettings(port=self.broker.port), client_id="listener", persistent=False):
+            pass
+
     def publish(self, device: str, *payloads: bytes, qos: int = 1) -> None:
         """Publish as a device, and wait until the broker has taken all of it."""
         for payload in payloads:
@@ -153,7 +159,7 @@ class Site:
             settings,
             client_id="listener",
             filters=[Filter(f"dewpoint/{SITE}/label/+"), Filter(f"dewpoint/{SITE}/status/+")],
-            on_message=self._hear,
+            listener=OnMessage(self._hear),
         )
         self._listener = self._stack.enter_context(listener)
         self.devices = self._stack.enter_context(MqttLink(settings, client_id="devices"))

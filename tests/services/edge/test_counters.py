@@ -106,3 +106,16 @@ def test_devices_beyond_the_bound_are_other_in_every_metric(site: Site, wait_for
     latest = [site.count("last_seen_timestamp_seconds", device=one) for one in ("first", "second", OTHER_DEVICE)]
     assert latest == sorted(latest)
     assert all(math.isfinite(one) and one > 1e9 for one in latest)
+
+
+@pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True)
+def test_labels_that_the_broker_gives_to_nobody_are_counted_apart_and_done(site: Site, wait_for: WaitFor) -> None:
+    site.start_edge(thresholds=ALL_LEAVE)
+    site.publish("cam", sample(1))
+    wait_for(lambda: site.count("labels_published_total", status="final") == 1, "a label that somebody gets")
+    site.stop_listening()
+    site.publish("cam", sample(2), sample(3))
+    wait_for(lambda: site.count("labels_without_subscriber_total", status="final") == 2, "two that nobody gets")
+    wait_for(lambda: site.count("journal_rows", state="done") == 3, "all three are done")
+    assert site.count("labels_published_total", status="final") == 1
+    assert site.count("publishes_in_flight") == 0

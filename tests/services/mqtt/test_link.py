@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from services.mqtt import Delivery, Filter, Message, MqttError, MqttLink
+from services.mqtt import Delivery, Filter, Message, MqttError, MqttLink, Outcome
 from services.servers import Broker, NatsBroker, free_port
 from services.settings import MqttSettings
 from tests.conftest import WaitFor, make_broker
+from tests.services.mqtt.listening import Listening
 from tests.services.mqtt.proxy import Proxy
 
 MakeLink = Callable[..., MqttLink]
@@ -43,8 +45,9 @@ def link(broker: Broker) -> Iterator[MakeLink]:
     def make(
         client_id: str = "a", *, port: int | None = None, settings: dict[str, Any] | None = None, **more: Any
     ) -> MqttLink:
-        chosen = MqttSettings(port=port or broker.port, backoff_min_s=0.05, backoff_max_s=0.2, **(settings or {}))
-        one = MqttLink(chosen, client_id=client_id, **more)
+        chosen = {"port": port or broker.port, "backoff_min_s": 0.05, "backoff_max_s": 0.2, **(settings or {})}
+        session = {name: more.pop(name) for name in ("filters", "dropped", "will", "persistent") if name in more}
+        one = MqttLink(MqttSettings(**chosen), client_id=client_id, listener=Listening(**more), **session)
         links.append(one)
         return one.start()
 
@@ -141,6 +144,29 @@ def test_an_acknowledgement_of_an_earlier_connection_is_discarded(
     wait_for(lambda: subscriber.sent_acknowledgements == 1, "the acknowledgement of the connection that stands")
 
 
+def test_acknowledgements_that_are_discarded_in_several_threads_are_all_counted() -> None:
+    link, threads = MqttLink(MqttSettings(port=free_port()), client_id="x"), 4
+    earlier = Delivery("a/b", b"", 1, False, False, 1, 0.0)
+    begin = threading.Barrier(threads)
+
+    def discard() -> None:
+        begin.wait()
+        for _ in range(5000):
+            link.acknowledge([earlier])
+
+    switch_interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        several = [threading.Thread(target=discard) for _ in range(threads)]
+        for thread in several:
+            thread.start()
+        for thread in several:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switch_interval_s)
+    assert link.discarded_acknowledgements == threads * 5000
+
+
 @pytest.mark.parametrize("broker", ["nats"], indirect=True)
 def test_a_message_that_comes_again_on_the_same_connection_is_known_to_be_in_hand(
     link: MakeLink, wait_for: WaitFor
@@ -173,14 +199,14 @@ def test_acknowledgements_go_out_in_order_of_receipt(link: MakeLink, wait_for: W
 def test_publishes_outlive_a_cut_and_are_acknowledged_once(proxy: Proxy, link: MakeLink, wait_for: WaitFor) -> None:
     got: list[Delivery] = []
     link("sub", filters=[Filter("a/+", 0)], on_message=got.append)
-    done: list[bool] = []
+    done: list[Outcome] = []
     publisher = link("pub", port=proxy.port)
     for number in range(200):
         assert publisher.publish("a/b", str(number).encode(), timeout_s=5, on_done=done.append)
         if number % 50 == 25:
             proxy.cut()
     assert publisher.flush(timeout_s=10)
-    assert done == [True] * 200
+    assert done == [Outcome.ACKNOWLEDGED] * 200
     wait_for(lambda: {int(one.payload) for one in got} == set(range(200)), "every message, at least once")
 
 
@@ -303,12 +329,30 @@ def test_a_broker_that_comes_back_is_connected_again(broker: Broker, link: MakeL
     assert publisher.flush(timeout_s=5)
 
 
+@pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
+@pytest.mark.parametrize(
+    ("protocol", "heard_by_nobody"), [("5", Outcome.NO_SUBSCRIBERS), ("3.1.1", Outcome.ACKNOWLEDGED)]
+)
+def test_what_nobody_subscribes_to_is_told_apart_where_the_broker_tells(
+    link: MakeLink, wait_for: WaitFor, protocol: str, heard_by_nobody: Outcome
+) -> None:
+    done: list[Outcome] = []
+    link("sub", filters=[Filter("heard")]).stop()
+    publisher = link("pub", settings={"protocol": protocol})
+    for topic in ("heard", "unheard"):
+        publisher.publish(topic, b"x", on_done=done.append)
+        assert publisher.flush(timeout_s=5)
+    wait_for(lambda: len(done) == 2, "both acknowledgements")
+    assert done == [Outcome.ACKNOWLEDGED, heard_by_nobody]
+    assert publisher.owed == 0
+
+
 def test_qos_0_is_done_once_it_is_written(link: MakeLink, wait_for: WaitFor) -> None:
-    done: list[bool] = []
+    done: list[Outcome] = []
     publisher = link("pub")
     for _ in range(10):
         assert publisher.publish("a/b", b"x", qos=0, on_done=done.append)
-    wait_for(lambda: done == [True] * 10, "all written")
+    wait_for(lambda: done == [Outcome.ACKNOWLEDGED] * 10, "all written")
     assert publisher.owed == 0
 
 

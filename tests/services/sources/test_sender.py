@@ -7,7 +7,7 @@ import pytest
 
 from hybrid_model import data
 from services.messages import Sample
-from services.mqtt import Filter, MqttLink
+from services.mqtt import Filter, MqttLink, OnMessage
 from services.settings import MqttSettings
 from services.sources.catalog import devices_for, replay_for
 from services.sources.sender import Sender
@@ -31,7 +31,7 @@ def test_every_message_arrives_and_is_counted_when_the_broker_has_acknowledged_i
             settings,
             client_id="receiver",
             filters=[Filter("dewpoint/home/in/+")],
-            on_message=received.append,
+            listener=OnMessage(received.append),
             persistent=False,
         ),
         MqttLink(settings, client_id="sender", persistent=False) as link,

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from services.messages import Sample
-from services.mqtt import Filter, MqttError, MqttLink
+from services.mqtt import Filter, MqttError, MqttLink, OnMessage
 from services.servers import free_port
 from services.settings import MqttSettings, Settings, SiteSettings, TracesSettings
 from services.sources.errors import SourceError
@@ -24,7 +24,7 @@ def received(mqtt_broker):
     deliveries = []
     settings = MqttSettings(host=mqtt_broker.host, port=mqtt_broker.port)
     filters = [Filter("dewpoint/+/in/+")]
-    with MqttLink(settings, client_id="test", filters=filters, on_message=deliveries.append, persistent=False):
+    with MqttLink(settings, client_id="test", filters=filters, listener=OnMessage(deliveries.append), persistent=False):
         yield deliveries
 
 

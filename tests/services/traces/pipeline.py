@@ -13,7 +13,7 @@ from services.cloud.worker import CloudWorker
 from services.feature_stream import CloudFeatures
 from services.messages import Label
 from services.metrics import CloudMetrics, EdgeMetrics
-from services.mqtt import Delivery, Filter, MqttLink
+from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.servers import Broker, RedisServer
 from services.settings import CloudSettings, MqttSettings, TracesSettings
 from services.sources.replay import Outgoing, Replayed
@@ -83,7 +83,7 @@ class Pipeline:
             MqttSettings(port=self.site.broker.port),
             client_id="traced-labels",
             filters=[Filter(f"dewpoint/{SITE}/label/+")],
-            on_message=self._hear,
+            listener=OnMessage(self._hear),
         )
         self._stack.enter_context(self._listener)
         return self

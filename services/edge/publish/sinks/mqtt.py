@@ -8,6 +8,7 @@ from typing import Final
 
 from services.edge.publish.sinks.sink import LabelSink, OutgoingLabel, SinkContext
 from services.messages import LabelStatus, label_topic
+from services.mqtt import Outcome
 
 __all__ = ["MqttSink"]
 
@@ -26,6 +27,7 @@ class MqttSink(LabelSink):
         metrics = context.metrics
         statuses: tuple[LabelStatus, ...] = ("final", "provisional", "correction")
         self._published = {status: metrics.labels_published.labels(status=status) for status in statuses}
+        self._unheard = {status: metrics.labels_without_subscriber.labels(status=status) for status in statuses}
         self._in_flight = metrics.publishes_in_flight
 
     def put(self, label: OutgoingLabel, on_done: Callable[[bool], None]) -> bool:
@@ -37,12 +39,13 @@ class MqttSink(LabelSink):
             properties=label.properties,
         )
 
-    def _answered(self, status: LabelStatus, on_done: Callable[[bool], None], acknowledged: bool) -> None:
+    def _answered(self, status: LabelStatus, on_done: Callable[[bool], None], outcome: Outcome) -> None:
         """In the link's thread."""
         self._in_flight.set(self._link.owed)
-        if acknowledged:
-            self._published[status].inc()
-        on_done(acknowledged)
+        if outcome.taken:
+            counted = self._unheard if outcome is Outcome.NO_SUBSCRIBERS else self._published
+            counted[status].inc()
+        on_done(outcome.taken)
 
     def _topic(self, device: str) -> str:
         topic = self._topics.get(device)
