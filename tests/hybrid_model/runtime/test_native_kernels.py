@@ -25,7 +25,7 @@ VARIANTS: list[str] = native.kernels() if native is not None else []
 pytestmark = pytest.mark.skipif(native is None, reason="the C kernels were not built: install a C compiler")
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
-examples = settings(max_examples=min(60, MOST_EXAMPLES), deadline=None)
+examples = settings(max_examples=min(60, MOST_EXAMPLES))
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 130))
 outputs = st.integers(1, 140)

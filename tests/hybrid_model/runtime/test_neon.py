@@ -25,10 +25,13 @@ HERE = Path(__file__).parent
 NATIVE = Path(plans.__file__).parent / "native"
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which(COMPILER) and shutil.which(EMULATOR) and NATIVE.is_dir()),
-    reason=f"needs {COMPILER}, {EMULATOR} and the sources",
-)
+pytestmark = [
+    pytest.mark.early,
+    pytest.mark.skipif(
+        not (shutil.which(COMPILER) and shutil.which(EMULATOR) and NATIVE.is_dir()),
+        reason=f"needs {COMPILER}, {EMULATOR} and the sources",
+    ),
+]
 
 Emulated = Callable[[Plan, str], Any]
 
