@@ -3,15 +3,18 @@
 # PYTHON    the interpreter to build .venv from (3.11 or newer)
 # PIP_ARGS  further arguments for pip, e.g. PyTorch's CPU packages on Linux without a GPU (saves 2.5 GB):
 #           make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# WORKERS   processes that run tests side by side
 # ARGS      further arguments for the command, e.g. make demo ARGS="--data har --frames 500"
 
 PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
 ARGS     ?=
 BIN      := .venv/bin
+# Tests wait more than they compute: three workers for two cores.
+WORKERS  ?= $(shell "$(PYTHON)" -c 'import os; print((3 * (os.cpu_count() or 1) + 1) // 2)')
 # Tests of one file share what it sets up; files marked `early` come first.
-FAST     := -n auto --dist loadfile --no-loadscope-reorder -m "not long"
-PYTEST   := $(BIN)/python -m pytest $(FAST)
+FAST      = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
+PYTEST    = $(BIN)/python -m pytest $(FAST)
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard hybrid_model/runtime/native/*)
 
 .PHONY: demo test coverage test-long chaos outage budget fuzz soak lint install help clean
