@@ -54,7 +54,7 @@ def _counters_move(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def wait_for() -> WaitFor:
-    """`wait_for(condition, what)`: return once `condition()` holds; fail after `PATIENCE_S`, or a longer `timeout_s`."""
+    """`wait_for(condition, what)`: return once `condition()` holds; fail after `PATIENCE_S`, or longer: `timeout_s`."""
 
     def wait(condition: Callable[[], object], what: str, timeout_s: float = 0.0) -> None:
         allowed_s = max(timeout_s, PATIENCE_S)
