@@ -11,7 +11,9 @@ _EDGE = "tests/services/edge"
 _CLOUD = "tests/services/cloud"
 _STEPS = f"{_EDGE}/test_counters.py::test_a_hard_sample_is_counted_at_every_step"
 _CONFIDENT = f"{_EDGE}/test_worker.py::test_a_confident_sample_gets_one_final_label_as_the_engine_decides"
-_AUDIT = f"{_EDGE}/observe/test_audit.py::test_an_audit_holds_what_the_cloud_needs_and_the_label_is_what_it_would_have_been"
+_AUDIT = (
+    f"{_EDGE}/observe/test_audit.py::test_an_audit_holds_what_the_cloud_needs_and_the_label_is_what_it_would_have_been"
+)
 _AUDITED = f"{_CLOUD}/test_audit.py::test_audits_are_counted_by_what_the_cloud_says_and_nobody_is_answered"
 _WHAT_IF = f"{_CLOUD}/test_audit.py::test_hard_samples_and_audits_weigh_what_they_stand_for_along_the_path"
 _ANSWERED = f"{_CLOUD}/test_worker.py::test_every_sample_is_answered_with_its_own_class"
