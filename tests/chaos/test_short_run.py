@@ -19,6 +19,7 @@ SHORT = Options(
 )  # fmt: skip
 
 
+@pytest.mark.early
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform != "linux", reason="workers end with their parent on Linux alone")
 def test_no_sample_is_lost_and_no_final_is_taken_back(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from services import messages
 from services.settings import InputSettings
 from tests.fuzz.targets import TARGETS, Target
+from tests.hypothesis_profile import UNTIMED
 
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 
@@ -49,7 +50,7 @@ def test_what_an_encoder_made_is_accepted(target: Target) -> None:
 
 
 @each_target
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, suppress_health_check=[*UNTIMED, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_damaged_bytes_are_accepted_or_refused_as_documented(target: Target, data: st.DataObject) -> None:
     target.accepts(data.draw(damaged(target)))

@@ -10,6 +10,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
 from hybrid_model import bundle as bundle_file
 from hybrid_model import cut as cut_codec
@@ -18,6 +19,8 @@ from hybrid_model.bundle import Bundle
 from hybrid_model.runtime import EdgeEngine
 from tests.hybrid_model.rebuilt import rebuild
 from tests.hybrid_model.watched import NEAR, WatchedEdge, engine_codes, partings
+
+pytestmark = pytest.mark.early
 
 SHARE = 0.999
 BYTES_SHARE = 1e-3
@@ -52,7 +55,7 @@ def test_labels_exits_and_features_agree_on_a_whole_test_split(name):
         pytest.skip(f"needs {name}: point $DEWPOINT_DATA at a folder that has it")
     bundle = bundle_file.load(bundle_file.resolve(name), cloud=True)
     x = data.load(name, progress=False).test.x
-    torch_edge = WatchedEdge(rebuild(bundle))
+    torch_edge = WatchedEdge(rebuild(bundle).to(memory_format=torch.channels_last))
     engine = EdgeEngine(bundle)
 
     differing: list[int] = []
@@ -60,7 +63,7 @@ def test_labels_exits_and_features_agree_on_a_whole_test_split(name):
     for start in range(0, len(x), 250):
         batch = x[start : start + 250]
         said = engine.infer(batch, force_cut=True)
-        logits, codes = torch_edge.run(batch)
+        logits, codes = torch_edge.run(batch, watch_all=False)
         labels, leaves = _torch_answers(bundle, logits)
         same = (leaves == said.exit_index) & (labels == said.class_index)
         packed = cut_codec.pack_batch(codes, bundle.manifest.cut.bits)

@@ -38,9 +38,8 @@ class WatchedEdge:
     def __init__(self, network: HybridNetwork) -> None:
         self.network = network
         self.seen: list[Seen] = []
-        for module in [*network.edge.modules(), *network.cut.modules()]:
-            if isinstance(module, Sign | RSign | ClippedLevels):
-                module.register_forward_hook(self._watch)
+        watched = [*network.edge.modules(), *network.cut.modules()]
+        self._quantizers = [module for module in watched if isinstance(module, Sign | RSign | ClippedLevels)]
 
     def _watch(self, module: nn.Module, inputs: tuple[Tensor], _: Tensor) -> None:
         (x,) = inputs
@@ -53,10 +52,17 @@ class WatchedEdge:
         self.seen.append(Seen(_nhwc(x >= threshold).astype(np.uint8), _nhwc((x - threshold).abs())))
 
     @torch.inference_mode()
-    def run(self, x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Exit logits (n, E, K), and codes at the cut (n, h, w, c)."""
+    def run(
+        self, x: npt.NDArray[Any], *, watch_all: bool = True
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        """Exit logits (n, E, K), and codes at the cut (n, h, w, c). `seen` holds all quantizers or the cut's."""
         self.seen = []
-        logits, _ = self.network.edge_half(self.network.normalize(torch.from_numpy(x)))
+        hooks = [one.register_forward_hook(self._watch) for one in self._quantizers[0 if watch_all else -1 :]]
+        try:
+            logits, _ = self.network.edge_half(self.network.normalize(torch.from_numpy(x)))
+        finally:
+            for hook in hooks:
+                hook.remove()
         return torch.stack(logits, dim=1).numpy(), self.seen[-1].codes
 
 

@@ -11,7 +11,9 @@ _EDGE = "tests/services/edge"
 _CLOUD = "tests/services/cloud"
 _STEPS = f"{_EDGE}/test_counters.py::test_a_hard_sample_is_counted_at_every_step"
 _CONFIDENT = f"{_EDGE}/test_worker.py::test_a_confident_sample_gets_one_final_label_as_the_engine_decides"
-_AUDIT = f"{_EDGE}/test_audit.py::test_an_audit_holds_what_the_cloud_needs_and_the_label_is_what_it_would_have_been"
+_AUDIT = (
+    f"{_EDGE}/observe/test_audit.py::test_an_audit_holds_what_the_cloud_needs_and_the_label_is_what_it_would_have_been"
+)
 _AUDITED = f"{_CLOUD}/test_audit.py::test_audits_are_counted_by_what_the_cloud_says_and_nobody_is_answered"
 _WHAT_IF = f"{_CLOUD}/test_audit.py::test_hard_samples_and_audits_weigh_what_they_stand_for_along_the_path"
 _ANSWERED = f"{_CLOUD}/test_worker.py::test_every_sample_is_answered_with_its_own_class"
@@ -28,11 +30,11 @@ MOVED_BY: Mapping[str, str] = {
     "dewpoint_acknowledgements_discarded_total": f"{_EDGE}/test_counters.py::"
     "test_an_acknowledgement_for_a_connection_that_is_gone_is_counted",
     "dewpoint_drops_total": f"{_EDGE}/test_worker_windows.py::test_a_topic_of_the_site_without_a_device_is_rejected",
-    "dewpoint_window_tails_total": f"{_EDGE}/test_window_bounds.py::"
+    "dewpoint_window_tails_total": f"{_EDGE}/ingest/test_window_eviction.py::"
     "test_only_windows_that_were_begun_are_counted_as_given_up",
-    "dewpoint_window_devices_evicted_total": f"{_EDGE}/test_window_bounds.py::"
+    "dewpoint_window_devices_evicted_total": f"{_EDGE}/ingest/test_window_eviction.py::"
     "test_the_devices_that_are_silent_longest_are_forgotten_with_their_marks",
-    "dewpoint_window_marks_evicted_total": f"{_EDGE}/test_window_bounds.py::"
+    "dewpoint_window_marks_evicted_total": f"{_EDGE}/ingest/test_window_eviction.py::"
     "test_of_the_marks_of_all_devices_the_oldest_are_forgotten_and_windows_stay",
     "dewpoint_window_epochs_total": f"{_EDGE}/test_worker_windows.py::"
     "test_a_publisher_that_starts_over_begins_a_new_epoch_with_ids_of_its_own",
@@ -47,7 +49,7 @@ MOVED_BY: Mapping[str, str] = {
     "dewpoint_labels_published_total": _STEPS,
     "dewpoint_labels_without_subscriber_total": f"{_EDGE}/test_counters.py::"
     "test_labels_that_the_broker_gives_to_nobody_are_counted_apart_and_done",
-    "dewpoint_journal_done_evicted_total": f"{_EDGE}/test_bounds.py::"
+    "dewpoint_journal_done_evicted_total": f"{_EDGE}/upkeep/test_journal_limits.py::"
     "test_a_journal_full_of_finished_rows_keeps_its_size_by_forgetting_the_oldest_which_is_counted",
     "dewpoint_lone_runs_total": f"{_EDGE}/test_counters.py::test_a_message_that_is_run_alone_is_counted",
     "dewpoint_replies_received_total": _STEPS,
@@ -56,12 +58,12 @@ MOVED_BY: Mapping[str, str] = {
     "test_a_status_that_another_process_left_is_no_sign_until_this_one_has_written",
     "dewpoint_audits_selected_total": _AUDIT,
     "dewpoint_audits_sent_total": _AUDIT,
-    "dewpoint_audits_dropped_total": f"{_EDGE}/test_audit.py::"
+    "dewpoint_audits_dropped_total": f"{_EDGE}/observe/test_audit.py::"
     "test_what_waits_in_hand_is_bounded_and_each_drop_is_counted",
     "dewpoint_audit_energy_joules_total": _AUDIT,
-    "dewpoint_control_uncalibrated_seconds_total": f"{_EDGE}/test_control.py::"
+    "dewpoint_control_uncalibrated_seconds_total": f"{_EDGE}/exits/test_control.py::"
     "test_only_time_beside_the_calibrated_part_is_counted",
-    "dewpoint_control_set_points_total": f"{_EDGE}/test_control.py::"
+    "dewpoint_control_set_points_total": f"{_EDGE}/exits/test_control.py::"
     "test_what_cannot_be_followed_is_refused_counted_and_leaves_control_as_it_was",
     "dewpoint_trace_spans_total": _TRACED,
     "dewpoint_cloud_entries_read_total": _ANSWERED,

@@ -37,7 +37,7 @@ def cloud_worker(site: Site, metrics: CloudMetrics) -> Iterator[CloudWorker]:
         yield worker
     finally:
         worker.stop()
-        thread.join(20)
+        thread.join(90)
 
 
 def test_the_live_disagreement_is_the_networks_own(

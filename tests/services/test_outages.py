@@ -132,7 +132,7 @@ def test_a_link_to_redis_that_swallows_everything_holds_nobody_up(
         proxy.deaf = True
         began = time.monotonic()
         site.stop_edge()
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
 
 
 def through(proxy: Proxy) -> Any:

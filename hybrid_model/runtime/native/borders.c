@@ -63,6 +63,8 @@ static void make_bounds(Conv *conv, ptrdiff_t classes, Arena *arena) {
             int32_t limit = conv->limit[i * padded + oc];
             conv->bound[i * width + oc] = (int16_t)(limit < 0 ? 0 : limit >= INT16_MAX ? INT16_MAX : limit + 1);
         }
+        /* Sums behind the last channel may be anything, and give no bits. */
+        for (ptrdiff_t oc = conv->oc; oc < width; oc++) conv->bound[i * width + oc] = INT16_MIN;
     }
 }
 

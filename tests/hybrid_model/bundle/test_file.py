@@ -18,8 +18,9 @@ from hybrid_model.bundle import Bundle, BundleError
 from hybrid_model.bundle import file as bundle_module
 from hybrid_model.runtime import EdgeEngine
 from tests.hybrid_model.small_bundle import small_network
+from tests.hypothesis_profile import UNTIMED
 
-SAME_FILES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SAME_FILES = settings(max_examples=300, suppress_health_check=[*UNTIMED, HealthCheck.function_scoped_fixture])
 
 
 def same(a: Bundle, b: Bundle) -> bool:
@@ -177,7 +178,7 @@ def test_flipped_bytes_are_refused_or_change_nothing(small: Path, tmp_path: Path
     assert "; " in message
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[*UNTIMED, HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=400))
 def test_any_bytes_are_refused(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "noise.dew"
@@ -186,7 +187,7 @@ def test_any_bytes_are_refused(tmp_path: Path, raw: bytes) -> None:
         bundle_file.load(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[*UNTIMED, HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200), st.sampled_from([0, 8, 100]))
 def test_a_tensor_file_of_any_bytes_with_a_right_checksum_is_refused(
     small: Path, tmp_path: Path, noise: bytes, keep: int

@@ -1,8 +1,8 @@
-/* Runs a plan outside of Python, for kernels of another processor under an emulator.
+/* Runs plans outside of Python, for kernels of another processor under an emulator.
  *
- * plan_driver KERNEL FILE: FILE holds blocks, each an int64 count of bytes, then the bytes, then zeros to a multiple of 8: the
+ * plan_driver KERNEL: each line of the input names a file. It holds blocks, each an int64 count of bytes, then the bytes, then zeros to a multiple of 8: the
  * table and the gains as hybrid_model/runtime/native_walker.py encodes them, the rules, the batch, and the parameters.
- * Writes logits, then codes.
+ * For each: an int64 count of bytes, then logits, then codes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,8 @@
 
 static Bytes blocks[MOST];
 static int block_count;
+static void *taken[2 * MOST];
+static int taken_count;
 
 static void fail(const char *why) {
     fprintf(stderr, "%s\n", why);
@@ -22,8 +24,14 @@ static void fail(const char *why) {
 
 static void *zeros(size_t count, size_t size) {
     void *made = calloc(count + 1, size);
-    if (made == NULL) fail("no memory");
+    if (made == NULL || taken_count == 2 * MOST) fail("no memory");
+    taken[taken_count++] = made;
     return made;
+}
+
+static void free_all(void) {
+    while (taken_count > 0) free(taken[--taken_count]);
+    block_count = 0;
 }
 
 static void read_blocks(const char *path) {
@@ -59,15 +67,11 @@ static Plan *build(const Kernels *kernels) {
     char error[PLAN_ERROR_BYTES] = "";
     Plan *plan = plan_build(&graph, kernels, error);
     if (plan == NULL) fail(error);
-    free(buffers);
-    free(steps);
     return plan;
 }
 
-int main(int argc, char **argv) {
-    const Kernels *kernels = argc == 3 ? kernels_find(argv[1]) : NULL;
-    if (kernels == NULL) fail("which kernel, which file?");
-    read_blocks(argv[2]);
+static void run_file(const Kernels *kernels, const char *path) {
+    read_blocks(path);
     Plan *plan = build(kernels);
     const double *values = blocks[2].data;
     size_t exits = (size_t)plan->exit_count, count = blocks[3].bytes / plan->input_bytes;
@@ -90,7 +94,24 @@ int main(int argc, char **argv) {
     uint8_t *workspace = aligned_zeros(plan->workspace_bytes);
     if (workspace == NULL) fail("no memory");
     run_batch(plan, &batch, workspace);
-    fwrite(batch.logits, 4, count * exits * (size_t)plan->classes, stdout);
-    fwrite(batch.codes, 1, count * plan->cut_codes, stdout);
+    size_t logits = count * exits * (size_t)plan->classes, codes = count * plan->cut_codes;
+    int64_t bytes = (int64_t)(4 * logits + codes);
+    fwrite(&bytes, 8, 1, stdout);
+    fwrite(batch.logits, 4, logits, stdout);
+    fwrite(batch.codes, 1, codes, stdout);
+    fflush(stdout);
+    free(workspace);
+    plan_free(plan);
+    free_all();
+}
+
+int main(int argc, char **argv) {
+    const Kernels *kernels = argc == 2 ? kernels_find(argv[1]) : NULL;
+    if (kernels == NULL) fail("which kernel?");
+    char path[4096];
+    while (fgets(path, sizeof path, stdin) != NULL) {
+        path[strcspn(path, "\n")] = '\0';
+        run_file(kernels, path);
+    }
     return 0;
 }

@@ -53,7 +53,7 @@ def middling(bundle: Bundle, batch: npt.NDArray[Any]) -> list[float]:
     return [float(np.median(full.exit_scores[:, e])) for e in range(2)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from(["uint8", "float32"]),

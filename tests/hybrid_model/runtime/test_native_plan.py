@@ -78,7 +78,7 @@ def operands(plan: Plan, count: int) -> dict[str, Any]:
 
 
 @each_variant
-@settings(max_examples=min(25, MOST_EXAMPLES), deadline=None)
+@settings(max_examples=min(25, MOST_EXAMPLES))
 @given(seeds, st.sampled_from(["uint8", "float32"]), st.sampled_from([1, 2, 3, 4]), st.sampled_from([7, 16, 33, 64]))
 def test_whole_networks_give_the_references_answers(
     load: Load, variant: str, seed: int, dtype: str, cut_bits: int, channels: int
@@ -160,7 +160,7 @@ def test_one_walker_serves_several_threads(variant: str) -> None:
 
 
 @each_variant
-@settings(max_examples=min(150, MOST_EXAMPLES), deadline=None)
+@settings(max_examples=min(150, MOST_EXAMPLES))
 @given(st.data())
 def test_an_altered_table_is_refused_or_run_but_never_crashes(
     encoded: Encoded, variant: str, data: st.DataObject
@@ -186,7 +186,7 @@ def test_an_altered_table_is_refused_or_run_but_never_crashes(
         return
 
 
-@settings(max_examples=min(100, MOST_EXAMPLES), deadline=None)
+@settings(max_examples=min(100, MOST_EXAMPLES))
 @given(st.data())
 def test_parameters_of_another_size_are_refused(encoded: Encoded, data: st.DataObject) -> None:
     table, gains, params = encoded[0], encoded[1], list(encoded[2])
@@ -256,7 +256,7 @@ def test_what_is_no_buffer_is_refused() -> None:
         NativeWalker(plan, VARIANTS[0])._native.run(3, True, *given_to.values())
 
 
-@settings(max_examples=min(60, MOST_EXAMPLES), deadline=None)
+@settings(max_examples=min(60, MOST_EXAMPLES))
 @given(seeds, st.integers(0, 200_000), st.integers(1, 255))
 def test_an_altered_bundle_is_refused(tmp_path_factory: pytest.TempPathFactory, seed: int, at: int, flip: int) -> None:
     folder = tmp_path_factory.mktemp("altered")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,31 +25,59 @@ HERE = Path(__file__).parent
 NATIVE = Path(plans.__file__).parent / "native"
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which(COMPILER) and shutil.which(EMULATOR) and NATIVE.is_dir()),
-    reason=f"needs {COMPILER}, {EMULATOR} and the sources",
-)
+pytestmark = [
+    pytest.mark.early,
+    pytest.mark.skipif(
+        not (shutil.which(COMPILER) and shutil.which(EMULATOR) and NATIVE.is_dir()),
+        reason=f"needs {COMPILER}, {EMULATOR} and the sources",
+    ),
+]
 
 Emulated = Callable[[Plan, str], Any]
 
 
-class EmulatedWalker:
-    """As much of a `Walker` as gives logits and codes; `driver` is the program of plan_driver.c."""
+class Emulator:
+    """The program of plan_driver.c, under the emulator for as long as the block lasts: one process for many plans."""
 
-    def __init__(self, driver: Path, plan: Plan, name: str) -> None:
-        self.driver, self.plan, self.name = driver, plan, name
+    def __init__(self, driver: Path, kernel: str) -> None:
+        self._path = driver.with_name(f"plan-{kernel}")
+        self._process = subprocess.Popen([EMULATOR, str(driver), kernel], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def run(self, content: bytes) -> bytes:
+        """Logits, then codes, of the plan in `content`."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._path.write_bytes(content)
+        self._process.stdin.write(f"{self._path}\n".encode())
+        self._process.stdin.flush()
+        count = self._process.stdout.read(8)
+        assert len(count) == 8, f"the emulated process ended with status {self._process.wait(60)}"
+        return self._process.stdout.read(struct.unpack("<q", count)[0])
+
+    def __enter__(self) -> Emulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:  # closes its input, at the end of which it ends, and waits for it
+            pass
+        assert self._process.returncode == 0
+
+
+class EmulatedWalker:
+    """As much of a `Walker` as gives logits and codes."""
+
+    def __init__(self, emulator: Emulator, plan: Plan) -> None:
+        self.emulator, self.plan = emulator, plan
 
     def walk(self, batch: npt.NDArray[Any], rules: Sequence[ExitRule], may_leave: Any, *, to_cut: bool) -> Any:
         assert may_leave.all()
         assert to_cut
         table, gains, params = encode_plan(self.plan)
-        path = self.driver.with_name("plan")
-        with path.open("wb") as file:
-            for array in (table, gains, encode_rules(rules), batch, *params):
-                block = array.tobytes()
-                file.write(struct.pack("<q", len(block)) + block + bytes(-len(block) % 8))
-        command = [EMULATOR, str(self.driver), self.name, str(path)]
-        made = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+        content = bytearray()
+        for array in (table, gains, encode_rules(rules), batch, *params):
+            block = array.tobytes()
+            content += struct.pack("<q", len(block)) + block + bytes(-len(block) % 8)
+        made = self.emulator.run(bytes(content))
         cut = self.plan.buffers[self.plan.cut_buffer].shape
         codes = len(batch) * int(np.prod(cut))
         return SimpleNamespace(
@@ -59,12 +87,14 @@ class EmulatedWalker:
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Emulated:
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
     made = tmp_path_factory.mktemp("aarch64") / "plan_driver"
     sources = [HERE / "plan_driver.c", *(path for path in sorted(NATIVE.glob("*.c")) if path.name != "module.c")]
     options = ["-std=c11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off", "-static", f"-I{NATIVE}"]
     subprocess.run([COMPILER, *options, "-o", made, *sources, "-lm"], check=True, timeout=150)
-    return lambda plan, name: EmulatedWalker(made, plan, name)
+    with Emulator(made, "neon") as neon, Emulator(made, "portable") as portable:
+        emulators = {"neon": neon, "portable": portable}
+        yield lambda plan, name: EmulatedWalker(emulators[name], plan)
 
 
 @pytest.mark.parametrize("kernel", ["neon", "portable"])

@@ -83,7 +83,7 @@ def identical(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WIDE)
 def test_a_binary_convolution_is_the_integer_one_with_true_zero_padding(case: Case) -> None:
     bits = case.rng.integers(0, 2, case.input_shape).astype(bool)
@@ -111,7 +111,7 @@ def test_thresholds_beyond_every_sum_are_always_and_never() -> None:
     assert not made[..., 1].any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(WIDE, st.sampled_from([2, 4, 8]), st.sampled_from([2, 4, 8]))
 def test_a_kbit_convolution_is_the_integer_one(case: Case, weight_bits: int, activation_bits: int) -> None:
     top = min(2**weight_bits - 1, 127)
@@ -122,7 +122,7 @@ def test_a_kbit_convolution_is_the_integer_one(case: Case, weight_bits: int, act
     assert identical(made, plain_convolution(levels, weight, case).astype(F32) * scale + bias)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(st.sampled_from([1, 3, 9]), st.sampled_from([1, 8, 33])))
 def test_an_int8_convolution_pads_with_zero_behind_the_zero_point(case: Case) -> None:
     x = case.rng.integers(0, 256, case.input_shape).astype(np.uint8)
@@ -134,7 +134,7 @@ def test_an_int8_convolution_pads_with_zero_behind_the_zero_point(case: Case) ->
     assert identical(made, exact.astype(F32) * scale + bias)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(NARROW)
 def test_a_float_convolution_adds_in_row_major_order_with_two_roundings(case: Case) -> None:
     x, weight = numbers(case.rng, *case.input_shape), numbers(case.rng, *case.weight_shape)
@@ -152,7 +152,7 @@ def test_a_float_convolution_adds_in_row_major_order_with_two_roundings(case: Ca
     assert identical(made, expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_a_linear_layer_adds_feature_by_feature(batch: int, channels: int, outputs: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -166,7 +166,7 @@ def test_a_linear_layer_adds_feature_by_feature(batch: int, channels: int, outpu
     assert identical(reference.linear(x, weight, bias), expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_average_pooling_adds_in_row_major_order_then_multiplies(kh: int, kw: int, stride: int, seed: int) -> None:
     x = numbers(np.random.default_rng(seed), 2, 7, 9, 3)
@@ -180,7 +180,7 @@ def test_average_pooling_adds_in_row_major_order_then_multiplies(kh: int, kw: in
     assert identical(made, expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_pooling_bits_is_pooling_floats_and_then_taking_the_sign(kh: int, kw: int, stride: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -222,7 +222,7 @@ def test_rprelu_shifts_bends_and_shifts_back() -> None:
     assert np.isnan(made[0, 2])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(2, 5), st.integers(0, 2**32 - 1))
 def test_a_repeated_channel_is_the_channel_modulo_their_number(channels: int, times: int, seed: int) -> None:
     x = numbers(np.random.default_rng(seed), 2, 3, 2, channels)

@@ -8,7 +8,7 @@ from hybrid_model.evaluation import evaluate
 from hybrid_model.training import load_recipe, train
 from hybrid_model.training.export import export_bundle
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.early, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

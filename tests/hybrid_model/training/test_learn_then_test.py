@@ -34,7 +34,7 @@ def test_the_p_value_is_the_binomial_tail(errors, samples, alpha, worked_by_hand
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_p_value_is_exact_up_to_rounding(one, other, percent):
     errors, samples = sorted((one, other))
     ways = sum(math.comb(samples, k) * percent**k * (100 - percent) ** (samples - k) for k in range(errors + 1))

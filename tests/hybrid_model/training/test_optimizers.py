@@ -10,7 +10,7 @@ from hybrid_model.training import load_recipe
 from hybrid_model.training.optimizers import Muon, build_optimizers, orthogonalized
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=st.integers(2, 40), columns=st.integers(2, 40), seed=st.integers(0, 1000))
 def test_orthogonalizing_brings_the_large_singular_values_near_one(rows, columns, seed):
     matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))

@@ -37,7 +37,7 @@ def judged(seed, exit_count, scores, n=200):
 
 
 @given(st.sampled_from(KINDS), st.integers(1, 3), st.integers(0, 50))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_path_leads_from_nobody_to_everybody_and_no_exit_gets_stricter(kind, exit_count, seed):
     scores, shares = ScoreRange(kind, 4), [0.1, 0.25, 0.5, 0.75, 1.0]
     split = judged(seed, exit_count, scores)

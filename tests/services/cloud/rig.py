@@ -74,7 +74,7 @@ class Rig:
             yield worker
         finally:
             worker.stop()
-            thread.join(20)
+            thread.join(90)
             assert not thread.is_alive()
 
     def replies(self, count: int) -> dict[str, Reply]:

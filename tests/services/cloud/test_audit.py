@@ -96,7 +96,7 @@ def test_a_hard_sample_waits_for_at_most_one_small_batch_of_audits(rig: Rig) -> 
     network.release.clear()
     send_audits(rig, *(audit(f"a{number}", cloud=2) for number in range(50)))
     with rig.working(network):
-        assert network.entered.wait(10)
+        assert network.entered.wait(90)
         rig.send(escalation("hard", FINE, 1))
         network.release.set()
         rig.replies(1)

@@ -43,7 +43,7 @@ def test_leases_are_renewed_while_a_batch_runs(rig: Rig) -> None:
     slow.release.clear()
     rig.send(escalation("a"))
     with rig.working(slow, metrics):
-        assert slow.entered.wait(10)
+        assert slow.entered.wait(90)
         with rig.working(quick, name="other"):
             rig.wait_for(lambda: value(metrics, "leases_renewed_total") >= 10, "leases are renewed")
             assert not rig.edge.read_replies()
@@ -58,7 +58,7 @@ def test_stopping_answers_the_batch_in_hand_and_leaves_no_consumer(rig: Rig) -> 
     network.release.clear()
     rig.send(escalation("a"))
     with rig.working(network) as worker:
-        assert network.entered.wait(10)
+        assert network.entered.wait(90)
         worker.stop()
         network.release.set()
     assert len(rig.replies(1)) == 1
@@ -70,5 +70,5 @@ def test_a_forward_that_outlasts_its_bound_ends_the_worker(rig: Rig) -> None:
     network.release.clear()
     rig.send(escalation("a"))
     with rig.working(network, batch_timeout_s=0.2):
-        assert rig.hung.wait(10)
+        assert rig.hung.wait(90)
         network.release.set()

@@ -184,7 +184,7 @@ def test_a_budget_that_nobody_can_spend_is_followed_too_and_while_the_cloud_is_o
 counts = st.integers(0, 500)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     name=st.sampled_from([*BUDGETS, "latency_p99_ms"]),
     value=st.floats(0, 1e6),

@@ -10,7 +10,7 @@ import pytest
 from services.demo.processes import WorkerError, WorkerProcess
 
 
-def _until(condition, *, within_s=10.0):
+def _until(condition, *, within_s=90.0):
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "not within the time allowed"

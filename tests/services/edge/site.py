@@ -133,8 +133,8 @@ class Site:
     def publish(self, device: str, *payloads: bytes, qos: int = 1) -> None:
         """Publish as a device, and wait until the broker has taken all of it."""
         for payload in payloads:
-            assert self.devices.publish(input_topic(SITE, device), payload, qos=qos, timeout_s=5)
-        assert self.devices.flush(timeout_s=10)
+            assert self.devices.publish(input_topic(SITE, device), payload, qos=qos, timeout_s=60)
+        assert self.devices.flush(timeout_s=60)
 
     def finals(self) -> dict[tuple[str, str], Label]:
         """Final labels heard so far, by key."""
@@ -184,7 +184,7 @@ class Cloud:
     def __init__(self, features: CloudFeatures) -> None:
         self._features = features
 
-    def answer(self, count: int, reply: Callable[[Escalation], Reply], *, timeout_s: float = 10.0) -> list[Escalation]:
+    def answer(self, count: int, reply: Callable[[Escalation], Reply], *, timeout_s: float = 90.0) -> list[Escalation]:
         """Answer the next `count` escalations. Raises AssertionError if they do not come."""
         done: list[Escalation] = []
         deadline = time.monotonic() + timeout_s

@@ -18,8 +18,8 @@ from tests.services.feature_stream.stream import B, escalation
 from tests.services.mqtt.proxy import Proxy
 
 TIMEOUT_S = 0.3
-#: Wide: the machine may be busy. What hangs would take many seconds, or for ever.
-BOUND_S = 4.0
+#: Wide: the machine may be busy. What hangs would hang for minutes, or for ever.
+BOUND_S = 30.0
 
 Connect = Callable[..., EdgeFeatures]
 
@@ -72,7 +72,7 @@ def test_a_name_server_that_is_silent_is_not_waited_for(
     assert len(asked) == 1, "one lookup waits, whoever asks"
     answering.set()
     for lookup in [thread for thread in threading.enumerate() if thread.name == "lookup"]:
-        lookup.join(10)
+        lookup.join(90)
     assert edge.escalate([escalation("a")]) == [True]
 
 

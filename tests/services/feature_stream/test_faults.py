@@ -74,11 +74,11 @@ def test_a_silent_redis_is_unavailable_within_the_timeout(server: RedisServer, r
     quick = RedisSettings(host=server.host, port=server.port, timeout_s=0.3)
     edge = EdgeFeatures(quick, network_id=B, partitions=1, site="s", worker="w")
     edge.ping()
-    raw.client_pause(1500)
+    raw.client_pause(60_000)
     began = time.monotonic()
     with pytest.raises(StreamUnavailableError, match=r"redis at 127\.0\.0\.1"):
         edge.escalate([escalation("a")])
-    assert time.monotonic() - began < 1.2
+    assert time.monotonic() - began < 30
     edge.close()
 
 

@@ -59,7 +59,7 @@ class Pipeline:
             yield
         finally:
             worker.stop()
-            thread.join(20)
+            thread.join(90)
             traces.stop()
 
     def publish(self, *numbers: int) -> None:

@@ -32,6 +32,10 @@ WATCHED = "import atexit, sys; from pathlib import Path; atexit.register(lambda:
 name for name in sys.modules if name.startswith({ours!r})]))); "
 
 
+#: Wide: the machine may be busy. What does not end by itself would wait for minutes.
+ENDS_S = 30.0
+
+
 def outcome(metrics: EdgeMetrics, name: str) -> float:
     return metrics.registry.get_sample_value("dewpoint_trace_spans_total", {"outcome": name}) or 0.0
 
@@ -154,7 +158,7 @@ def test_a_collector_that_is_away_costs_neither_time_nor_more_than_a_warning(
         end_spans(one, 600)
     begun = time.monotonic()
     one.stop()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < ENDS_S
     assert outcome(metrics, "sent") == 0
     assert outcome(metrics, "failed") >= 512
     told = capfd.readouterr().err
@@ -174,4 +178,4 @@ def test_a_collector_that_never_answers_fills_a_bounded_queue(wait_for: WaitFor)
         assert outcome(metrics, "dropped") >= 10_600 - 8192 - outcome(metrics, "failed")
         begun = time.monotonic()
         one.stop()
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < ENDS_S

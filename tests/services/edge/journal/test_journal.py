@@ -328,4 +328,4 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = hypothesis_settings(max_examples=20, stateful_step_count=25, deadline=None)
+TestJournalMachine.settings = hypothesis_settings(max_examples=20, stateful_step_count=25)
