@@ -75,6 +75,8 @@ class CloudWorker:
         self._refresh_at = self._claim_at = self._mend_at = self._sweep_at = time.monotonic()
         self._unknown: set[str] = set()
         self._shown: set[str] = set()
+        self._wanted: set[str] = set()
+        self._failing: set[str] = set()
 
     @property
     def ready(self) -> bool:
@@ -84,7 +86,7 @@ class CloudWorker:
         bundles are here at least one could be loaded.
         """
         at_work = self.healthy and not self._stopping.is_set()
-        loaded = bool(self._features.streams) or not self._networks.failing
+        loaded = bool(self._features.streams) or not self._failing
         return at_work and loaded and self._features.reachable and not self._runner.locked_out
 
     @property
@@ -179,7 +181,8 @@ class CloudWorker:
         now = time.monotonic()
         if now < self._refresh_at:
             return
-        for stream in sorted(self._features.registered() - set(self._features.streams)):
+        registered = self._features.registered()
+        for stream in sorted(registered - set(self._features.streams)):
             if self._networks.get(stream.network_id) is not None:
                 self._features.serve([stream])
                 _log.info("serving", stream=stream.name)
@@ -190,9 +193,7 @@ class CloudWorker:
                     network_id=stream.network_id,
                     remedy="an edge uses a network that no bundle here has; add its file to cloud.bundles",
                 )
-        for network_id in self._networks.wanted:
-            failing = network_id in self._networks.failing
-            self._metrics.bundle_failing.labels(network=network_id).set(failing)
+        self._show_failing({stream.network_id for stream in registered})
         self._show_queues()
         if now >= self._mend_at:
             self._features.mend_leases()
@@ -204,6 +205,16 @@ class CloudWorker:
                 _log.info("serving_no_more", stream=stream.name)
             self._sweep_at = now + _SWEEP_S
         self._refresh_at = time.monotonic() + _REFRESH_S
+
+    def _show_failing(self, in_use: set[str]) -> None:
+        """Show of the networks that edges use, and of which there is a bundle, whether it could be loaded."""
+        wanted = in_use & self._networks.wanted
+        self._failing = wanted & self._networks.failing
+        for network_id in wanted:
+            self._metrics.bundle_failing.labels(network=network_id).set(network_id in self._failing)
+        for network_id in self._wanted - wanted:
+            self._metrics.bundle_failing.remove(network_id)
+        self._wanted = wanted
 
     def _show_queues(self) -> None:
         network_ids = {stream.network_id for stream in self._features.streams}

@@ -88,6 +88,15 @@ def test_it_is_tried_again_and_served_once_there_is_room(rig: Rig, edge_of_large
     assert entry.reply.error is None
 
 
+def test_of_a_network_that_no_edge_uses_any_more_nothing_is_shown(rig: Rig, edge_of_large: EdgeFeatures) -> None:
+    metrics, networks = CloudMetrics(), Networks(["har", BUNDLE], loading(MemoryError(), []))
+    with rig.working(metrics=metrics, networks=networks) as worker:
+        rig.wait_for(lambda: fails(metrics) == 1, "it is shown")
+        rig.raw.zrem("dewpoint:registry", f"{LARGE.network_id}.0")
+        rig.wait_for(lambda: fails(metrics) is None, "it is shown no more")
+        assert worker.ready
+
+
 def test_it_is_not_tried_at_every_look() -> None:
     tries: list[Path] = []
 
