@@ -2,3 +2,8 @@
 
 python -m services.cloud --config dewpoint.toml
 """
+
+from services.cloud.networks import Networks
+from services.cloud.process import make_worker, run
+
+__all__ = ["Networks", "make_worker", "run"]

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import sys
-import uuid
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from hybrid_model.bundle import BundleError
-from hybrid_model.bundle.file import SHIPPED
 from services import settings
-from services.cloud.networks import Forward, Networks, check_device, load_cloud_half
-from services.cloud.watchdog import Watchdog
-from services.cloud.worker import CloudWorker
-from services.common import logs
-from services.feature_stream import CloudFeatures, StreamUnavailableError
-from services.metrics import CloudMetrics, MetricsError, MetricsServer
-from services.settings import Settings, SettingsError
-from services.traces import TracesError, cloud_traces
+from services.cloud.process import run
+from services.common.exit_status import NO_START
+from services.feature_stream import StreamUnavailableError
+from services.metrics import MetricsError
+from services.settings import SettingsError
+from services.traces import TracesError
 
-__all__ = ["app", "run"]
-
-HANG_STATUS = 70
+__all__ = ["app"]
 
 app = typer.Typer(
     add_completion=False,
@@ -62,70 +50,7 @@ def main(
         run(settings.load(config, overrides))
     except (SettingsError, BundleError, StreamUnavailableError, MetricsError, TracesError) as error:
         typer.echo(f"dewpoint cloud: {error}", err=True)
-        raise typer.Exit(2) from None
-
-
-def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None:
-    """Work until SIGTERM or SIGINT. Call it from the main thread.
-
-    Args:
-        loaded: The settings.
-        load: Path of a bundle -> its cloud half; in torch, on the device of the settings, if None.
-
-    Raises:
-        SettingsError: torch or the device of the settings is not there.
-        BundleError: a named bundle is missing or damaged, or there is none.
-        StreamUnavailableError: Redis does not answer at the start.
-        MetricsError: the address for metrics is taken.
-        TracesError: traces are switched on, and OpenTelemetry is not installed.
-    """
-    logs.configure(loaded.log)
-    chosen = loaded.cloud
-    features = CloudFeatures(
-        loaded.redis,
-        consumer=f"{chosen.worker or socket.gethostname()}-{uuid.uuid4().hex[:12]}",
-        lease_s=chosen.lease_s,
-        max_deliveries=chosen.max_deliveries,
-        dead_letters_max=chosen.dead_letters_max,
-        dead_letters_bytes_max=chosen.dead_letters_bytes_max,
-    )
-    networks = Networks(
-        chosen.bundles or [SHIPPED],
-        load or partial(load_cloud_half, device=chosen.device, threads=chosen.threads),
-    )
-    features.ping()
-    if load is None:
-        check_device(chosen.device)
-    metrics = CloudMetrics()
-    metrics.identify("cloud", features.consumer, kernel=chosen.device)
-    traces = cloud_traces(loaded.traces, worker=features.consumer, spans=metrics.trace_spans)
-    worker = CloudWorker(
-        chosen,
-        features,
-        networks,
-        metrics,
-        on_hang=_exit_at_once,
-        watchdog=Watchdog(),
-        devices_max=loaded.metrics.devices_max,
-        traces=traces,
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
-    server = MetricsServer(loaded.metrics, metrics.registry, ready=lambda: worker.ready, healthy=lambda: worker.healthy)
-    try:
-        with server:
-            worker.run()
-    finally:
-        traces.stop()
-
-
-def _exit_at_once() -> NoReturn:
-    """End although a thread computes without end; a supervisor starts the worker again.
-
-    Where that thread lets no other run, the watchdog ends the process instead, with status 1.
-    """
-    sys.stderr.flush()
-    os._exit(HANG_STATUS)
+        raise typer.Exit(NO_START) from None
 
 
 if __name__ == "__main__":

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from services.cloud.batch import Job, Locked, Unreadable, halves, infer, read_job
+import numpy as np
+from prometheus_client import Counter
+
+from hybrid_model.monitoring import WhatIfPath
+from services.cloud.batch import Job, JobReader, Locked, Unreadable, halves, infer
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network, Networks
-from services.cloud.what_if import WhatIf
-from services.common.logs import Occasionally, get_logger
+from services.common.logs import SparseLog
 from services.feature_stream import Answer, CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
 from services.messages import Escalation
 from services.metrics import OTHER_DEVICE, CloudMetrics, DeviceNames
-from services.security.feature_keys import FeatureKeys
 
 __all__ = ["Auditor"]
 
+#: Audits taken at once: so few that a hard sample that comes meanwhile does not wait for long.
 BATCH_MAX: Final = 8
+#: Sites that get series of their own; the others share one.
 _SITES_MAX: Final = 64
-
-_log = get_logger("cloud")
 
 
 class Auditor:
@@ -33,27 +35,25 @@ class Auditor:
         networks: The bundles.
         keeper: Bounds a forward.
         metrics: What is counted.
-        keys: What features are decrypted with; an audit under another key is dropped.
-        encrypted_only: Drop audits whose features are plain.
+        reader: Decodes audits; one that it cannot read, or lacks the key of, is dropped.
         devices_max: Devices that get series of their own.
     """
 
     def __init__(
         self,
+        *,
         features: CloudFeatures,
         networks: Networks,
         keeper: LeaseKeeper,
         metrics: CloudMetrics,
-        keys: FeatureKeys | None = None,
-        *,
-        encrypted_only: bool = False,
-        devices_max: int = 256,
+        reader: JobReader,
+        devices_max: int,
     ) -> None:
         self._features, self._networks, self._keeper, self._metrics = features, networks, keeper, metrics
-        self._keys, self._encrypted_only = keys, encrypted_only
-        self._what_if = WhatIf(metrics)
+        self._reader = reader
+        self._what_if = _WhatIf(metrics)
         self._sites, self._devices = DeviceNames(_SITES_MAX), DeviceNames(devices_max)
-        self._logged = Occasionally()
+        self._log = SparseLog("cloud")
         self._waiting = False
         self._next = 0
 
@@ -75,7 +75,7 @@ class Auditor:
             self._waiting = self._check_next()
         except (StreamUnavailableError, StreamFullError) as error:  # if it is away, whoever reads hard samples notices
             self._waiting = False
-            self._log("audits_not_taken", error=str(error))
+            self._log.warning("audits_not_taken", error=str(error))
         except Exception as error:  # statistics must stop no worker
             self._failed(error)
 
@@ -97,14 +97,14 @@ class Auditor:
         """Hard samples were answered: they count in the what-if curve."""
         try:
             classes = _classes(answers)
-            known = [(job.escalation, classes.get(id(job.delivery))) for job in jobs]
-            pairs = [(sample, found) for sample, found in known if found is not None]
-            self._what_if.add(network, [sample for sample, _ in pairs], [found for _, found in pairs])
+            answered = [(job.escalation, classes.get(id(job.delivery))) for job in jobs]
+            pairs = [(sample, class_index) for sample, class_index in answered if class_index is not None]
+            self._what_if.add(network, [sample for sample, _ in pairs], [class_index for _, class_index in pairs])
         except Exception as error:  # as above
             self._failed(error)
 
     def _readable(self, network: Network, delivery: Delivery) -> Job | None:
-        job = read_job(delivery, network, self._keys, encrypted_only=self._encrypted_only)
+        job = self._reader.read(delivery, network)
         if isinstance(job, Unreadable):
             self._drop(job.reason, job.detail)
         elif isinstance(job, Locked):
@@ -132,13 +132,13 @@ class Auditor:
     def _count(self, network: Network, jobs: Sequence[Job], answers: Sequence[Answer]) -> None:
         classes = _classes(answers)
         for job in jobs:
-            sample, found = job.escalation, classes.get(id(job.delivery))
-            if found is None or sample.audit is None:
+            sample, class_index = job.escalation, classes.get(id(job.delivery))
+            if class_index is None or sample.audit is None:
                 continue
             labels = (network.network_id, *self._names(sample), str(sample.audit.exit))
             disagreed = self._metrics.disagreed.labels(*labels)  # its series is there, at 0, as soon as the other
             self._metrics.audited.labels(*labels).inc()
-            if sample.exits[sample.audit.exit][0] != found:
+            if sample.exits[sample.audit.exit][0] != class_index:
                 disagreed.inc()
         self.answered(network, jobs, answers)
 
@@ -149,17 +149,59 @@ class Auditor:
 
     def _drop(self, reason: str, detail: str) -> None:
         self._metrics.audit_drops.labels(reason=reason).inc()
-        self._log("audit_dropped", reason=reason, detail=detail)
+        self._log.warning("audit_dropped", reason=reason, detail=detail)
 
     def _failed(self, error: Exception) -> None:
         self._drop("failed", f"{type(error).__name__}: {error}")
 
-    def _log(self, event: str, **facts: str) -> None:
-        held_back = self._logged.passes(event)
-        if held_back is not None:
-            _log.warning(event, held_back=held_back or None, **facts)
+
+class _WhatIf:
+    """What answered and audited samples tell of other thresholds: weights along each bundle's calibrated path.
+
+    A network without such a path has no counters.
+    """
+
+    def __init__(self, metrics: CloudMetrics) -> None:
+        self._metrics = metrics
+        self._paths: dict[str, _Path | None] = {}
+
+    def add(self, network: Network, samples: Sequence[Escalation], classes: Sequence[int]) -> None:
+        """Samples with the cloud's class of each. An audited one stands for 1 / share samples, any other for itself."""
+        if network.network_id not in self._paths:
+            self._paths[network.network_id] = _Path.of(network, self._metrics)
+        path = self._paths[network.network_id]
+        if path is not None and samples:
+            path.add(samples, classes)
+
+
+class _Path:
+    def __init__(self, path: WhatIfPath, network_id: str, metrics: CloudMetrics) -> None:
+        def by_point(counter: Counter) -> list[Counter]:
+            return [counter.labels(network=network_id, point=str(point)) for point in path.points]
+
+        self._path = path
+        self._total = metrics.what_if_weight.labels(network=network_id)
+        self._left, self._agreed = by_point(metrics.what_if_left_weight), by_point(metrics.what_if_agreed_weight)
+
+    @classmethod
+    def of(cls, network: Network, metrics: CloudMetrics) -> _Path | None:
+        calibration = network.manifest.calibration
+        return None if calibration is None else cls(WhatIfPath(calibration), network.network_id, metrics)
+
+    def add(self, samples: Sequence[Escalation], classes: Sequence[int]) -> None:
+        shape = len(samples), self._path.exits
+        scores, exit_classes = np.full(shape, np.nan), np.full(shape, -1)
+        for row, sample in enumerate(samples):
+            for column, (class_index, score) in enumerate(sample.exits[: shape[1]]):
+                scores[row, column], exit_classes[row, column] = score, class_index
+        weights = np.array([1.0 if sample.audit is None else 1.0 / sample.audit.share for sample in samples])
+        weighed = self._path.weigh(scores, exit_classes, np.asarray(classes), weights)
+        self._total.inc(weighed.total)
+        for counters, amounts in ((self._left, weighed.left), (self._agreed, weighed.agreed)):
+            for position in np.flatnonzero(amounts):
+                counters[position].inc(float(amounts[position]))
 
 
 def _classes(answers: Sequence[Answer]) -> dict[int, int | None]:
     """The class of each answer, by its delivery: two partitions may well have entries of one id."""
-    return {id(one.delivery): one.reply.class_index for one in answers}
+    return {id(answer.delivery): answer.reply.class_index for answer in answers}

@@ -12,7 +12,7 @@ from services.feature_stream import Answer, Delivery, one_line
 from services.messages import Escalation, EscalationHead, MessageError, Reply, decode_head
 from services.security.feature_keys import FeatureKeys, KeyUnknownError
 
-__all__ = ["Broken", "Job", "Locked", "Unreadable", "error_answer", "halves", "infer", "read_job"]
+__all__ = ["Broken", "Job", "JobReader", "Locked", "Unreadable", "error_answer", "halves", "infer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +56,43 @@ class Broken:
     hopeless: bool = False
 
 
-def read_job(
-    delivery: Delivery, network: Network, keys: FeatureKeys | None = None, *, encrypted_only: bool = False
-) -> Job | Locked | Unreadable:
-    """Decode an escalation, decrypt its features and check that it is one for this network."""
-    try:
-        if delivery.payload is None:
-            raise MessageError("missing_field", "m")
-        escalation = Escalation.decode(delivery.payload)
-    except MessageError as error:
-        return Unreadable(delivery, error.reason, error.detail, _head(delivery.payload))
-    if escalation.network_id != network.network_id:
-        detail = f"{escalation.network_id} in the stream of {network.network_id}"
-        return Unreadable(delivery, "wrong_network", detail, escalation)
-    if encrypted_only and escalation.key is None:
-        return Unreadable(delivery, "not_encrypted", "plain features are refused here", escalation)
-    if escalation.key is not None:
-        if keys is None:
-            return Locked(delivery, escalation)
+class JobReader:
+    """Makes jobs of deliveries. Safe from any thread.
+
+    Args:
+        keys: What features are decrypted with; None where there are no keys.
+        encrypted_only: Refuse features that are plain.
+    """
+
+    def __init__(self, *, keys: FeatureKeys | None = None, encrypted_only: bool = False) -> None:
+        self._keys, self._encrypted_only = keys, encrypted_only
+
+    def read(self, delivery: Delivery, network: Network) -> Job | Locked | Unreadable:
+        """Decode an escalation, decrypt its features and check that it is one for this network."""
         try:
-            escalation = keys.decrypt(escalation)
-        except KeyUnknownError:
-            return Locked(delivery, escalation)
+            if delivery.payload is None:
+                raise MessageError("missing_field", "m")
+            escalation = Escalation.decode(delivery.payload)
         except MessageError as error:
-            return Unreadable(delivery, error.reason, error.detail, escalation)
-    if len(escalation.features) != network.features_bytes:
-        detail = f"{len(escalation.features)} bytes instead of {network.features_bytes}"
-        return Unreadable(delivery, "wrong_features", detail, escalation)
-    return Job(delivery, escalation)
+            return Unreadable(delivery, error.reason, error.detail, _head(delivery.payload))
+        if escalation.network_id != network.network_id:
+            detail = f"{escalation.network_id} in the stream of {network.network_id}"
+            return Unreadable(delivery, "wrong_network", detail, escalation)
+        if self._encrypted_only and escalation.key is None:
+            return Unreadable(delivery, "not_encrypted", "plain features are refused here", escalation)
+        if escalation.key is not None:
+            if self._keys is None:
+                return Locked(delivery, escalation)
+            try:
+                escalation = self._keys.decrypt(escalation)
+            except KeyUnknownError:
+                return Locked(delivery, escalation)
+            except MessageError as error:
+                return Unreadable(delivery, error.reason, error.detail, escalation)
+        if len(escalation.features) != network.features_bytes:
+            detail = f"{len(escalation.features)} bytes instead of {network.features_bytes}"
+            return Unreadable(delivery, "wrong_features", detail, escalation)
+        return Job(delivery, escalation)
 
 
 def infer(network: Network, jobs: Sequence[Job]) -> tuple[list[Answer], Broken | None]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import faulthandler
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from services.cloud.watchdog import Watchdog
 from services.common.logs import get_logger
 from services.feature_stream import CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
 
-__all__ = ["LeaseKeeper"]
+__all__ = ["LeaseKeeper", "Watchdog"]
+
+#: Seconds after a forward's bound: whoever can end the process in a better way has had the time to.
+_GRACE_S: Final = 1.0
 
 _log = get_logger("cloud")
 
@@ -29,8 +34,8 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        features: CloudFeatures,
         *,
+        features: CloudFeatures,
         batch_timeout_s: float,
         on_renewed: Callable[[int], None],
         on_hang: Callable[[], None],
@@ -42,6 +47,7 @@ class LeaseKeeper:
         self._on_hang = on_hang
         self._watchdog = watchdog
         self._held: dict[str, Delivery] = {}
+        self._settling: set[str] = set()
         self._forward_ends_at: float | None = None
         self._changed = threading.Condition()
         self._stopping = False
@@ -74,6 +80,26 @@ class LeaseKeeper:
         finally:
             with self._changed:
                 for key in held:
+                    self._held.pop(key, None)
+
+    @contextmanager
+    def settling(self, deliveries: Iterable[Delivery]) -> Iterator[None]:
+        """The block ends these leases by an answer, a burial, or by giving them up; they are still renewed meanwhile.
+
+        Only its own outcome says whether a lease was lost: a renewal cannot know whether an entry that it does not find
+        is one that we have just answered. After the block they are kept no longer, unless it fails.
+        """
+        keys = {_key(delivery) for delivery in deliveries}
+        with self._changed:
+            self._settling |= keys
+        settled: set[str] = set()
+        try:
+            yield
+            settled = keys
+        finally:
+            with self._changed:
+                self._settling -= keys
+                for key in settled:
                     self._held.pop(key, None)
 
     @contextmanager
@@ -115,19 +141,42 @@ class LeaseKeeper:
         if not held:
             return
         try:
-            lost = self._features.renew(held)
+            not_renewed = self._features.renew(held)
         except (StreamUnavailableError, StreamFullError) as error:
             _log.warning("leases_not_renewed", leases=len(held), error=str(error))
             return
         except Exception:  # whatever it is, the next turn may renew them, and the bound of a forward must hold
             _log.exception("leases_not_renewed", leases=len(held))
             return
-        self._on_renewed(len(held) - len(lost))
+        self._on_renewed(len(held) - len(not_renewed))
+        lost = 0
+        with self._changed:
+            for delivery in not_renewed:
+                key = _key(delivery)
+                if self._held.get(key) is delivery and key not in self._settling:
+                    del self._held[key]
+                    lost += 1
         if lost:
-            with self._changed:
-                for delivery in lost:
-                    self._held.pop(_key(delivery), None)
-            _log.warning("leases_lost", leases=len(lost))
+            _log.warning(
+                "leases_lost", leases=lost, remedy="other workers run these entries again; raise cloud.lease_s"
+            )
+
+
+class Watchdog:
+    """A timer outside Python, for a forward that keeps Python's lock, so that no other thread can run.
+
+    When it fires, it writes where each thread stands to stderr and ends the process with status 1. There is one in a
+    process.
+    """
+
+    def arm(self, timeout_s: float) -> None:
+        """Fire a little after `timeout_s`."""
+        if sys.__stderr__ is not None:
+            faulthandler.dump_traceback_later(timeout_s + _GRACE_S, exit=True, file=sys.__stderr__)
+
+    def disarm(self) -> None:
+        """Do not fire."""
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _key(delivery: Delivery) -> str:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
-from services.cloud.batch import Broken, Job, Locked, Unreadable, error_answer, halves, infer, read_job
+from services.cloud.batch import Broken, Job, JobReader, Locked, Unreadable, error_answer, halves, infer
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network
-from services.common.logs import Occasionally, get_logger
+from services.common.backoff import BackOff
+from services.common.logs import SparseLog
 from services.feature_stream import Answer, CloudFeatures, Delivery, Missed, StreamFullError, StreamUnavailableError
 from services.messages import Escalation, EscalationHead
 from services.metrics import CloudMetrics, observe
-from services.security.feature_keys import FeatureKeys
 from services.traces import CloudSpans, CloudTraces
 
 __all__ = ["BatchRunner"]
 
-_RETRY_PAUSE_S = (0.05, 1.0)
-_DRAIN_PATIENCE_S = 5.0
-T = TypeVar("T")
-
-_log = get_logger("cloud")
+#: First and longest pause, seconds, before a call to Redis is made again: an answer should not wait for long.
+_RETRY_PAUSE_S: Final = (0.05, 1.0)
+#: How long, in seconds, a worker that is to stop tries: supervisors kill after 10 s.
+_DRAIN_PATIENCE_S: Final = 5.0
+Result = TypeVar("Result")
 
 
 class BatchRunner:
@@ -32,28 +31,36 @@ class BatchRunner:
 
     Its methods raise StreamUnavailableError where Redis stays away for longer than a lease: what was in hand lapses,
     and somebody runs it again.
+
+    Args:
+        features: The streams.
+        keeper: Keeps the leases, and bounds a forward.
+        metrics: What is counted.
+        reader: Decodes entries.
+        stopping: Set when the worker is to stop: then there is less patience with a Redis that is away.
+        traces: Records what becomes of samples.
+        on_answered: Called with the network, the jobs of a batch, and those answers of it that were sent.
     """
 
     def __init__(
         self,
+        *,
         features: CloudFeatures,
         keeper: LeaseKeeper,
         metrics: CloudMetrics,
+        reader: JobReader,
         stopping: threading.Event,
-        keys: FeatureKeys | None = None,
-        traces: CloudTraces | None = None,
-        *,
-        encrypted_only: bool = False,
-        on_answered: Callable[[Network, Sequence[Job], Sequence[Answer]], None] = lambda network, jobs, answers: None,
+        traces: CloudTraces,
+        on_answered: Callable[[Network, Sequence[Job], Sequence[Answer]], None],
     ) -> None:
         self._features = features
         self._keeper = keeper
         self._metrics = metrics
         self._stopping = stopping
-        self._keys, self._encrypted_only = keys, encrypted_only
-        self._on_answered, self._traces = on_answered, traces or CloudTraces()
+        self._reader = reader
+        self._on_answered, self._traces = on_answered, traces
         self._locked_out = False
-        self._logged = Occasionally()
+        self._log = SparseLog("cloud")
 
     @property
     def locked_out(self) -> bool:
@@ -116,7 +123,8 @@ class BatchRunner:
 
     def _send(self, network: Network, answers: Sequence[Answer], spans: CloudSpans) -> list[Answer]:
         """Send answers; returns those that were."""
-        outcomes, repeated = self._insist(lambda: self._features.answer(answers))
+        with self._keeper.settling(answer.delivery for answer in answers):
+            outcomes, repeated = self._insist(lambda: self._features.answer(answers))
         sent: list[Answer] = []
         for answer, outcome in zip(answers, outcomes, strict=True):
             if isinstance(outcome, Missed):
@@ -143,11 +151,12 @@ class BatchRunner:
             self._bury(delivery, "exhausted", broken.error, job.escalation)
         else:
             pause_s = self._features.lease_s / 4
-            self._insist(lambda: self._features.give_up(delivery, broken.error, pause_s=pause_s))
-            self._log("run_failed", delivery, job.escalation, run=len(delivery.history), error=broken.error)
+            with self._keeper.settling([delivery]):
+                self._insist(lambda: self._features.give_up(delivery, broken.error, pause_s=pause_s))
+            self._warn("run_failed", delivery, job.escalation, run=len(delivery.history), error=broken.error)
 
     def _readable(self, network: Network, delivery: Delivery) -> Job | None:
-        job = read_job(delivery, network, self._keys, encrypted_only=self._encrypted_only)
+        job = self._reader.read(delivery, network)
         if isinstance(job, Job):
             return job
         if isinstance(job, Locked):
@@ -164,7 +173,7 @@ class BatchRunner:
         if delivery.redelivered:
             self._insist(lambda: self._features.uncount(delivery))
         remedy = f"add the key {str(escalation.key)[:64]} to cloud.features_key_file of every cloud worker"
-        self._log("features_key_missing", delivery, escalation, edge=escalation.worker, remedy=remedy)
+        self._warn("features_key_missing", delivery, escalation, edge=escalation.worker, remedy=remedy)
 
     def _drop(self, unreadable: Unreadable) -> None:
         self._metrics.drops.labels(reason=unreadable.reason).inc()
@@ -173,7 +182,8 @@ class BatchRunner:
 
     def _bury(self, delivery: Delivery, reason: str, error: str, head: Escalation | EscalationHead | None) -> None:
         answer = error_answer(delivery, head, error) if head is not None else None
-        burial, repeated = self._insist(lambda: self._features.dead_letter(delivery, error, answer=answer))
+        with self._keeper.settling([delivery]):
+            burial, repeated = self._insist(lambda: self._features.dead_letter(delivery, error, answer=answer))
         if burial.missed is not None:
             self._missed(burial.missed, delivery.stream.network_id, repeated=repeated)
             return
@@ -181,33 +191,28 @@ class BatchRunner:
         self._metrics.dead_letters_forgotten.inc(burial.forgotten)
         if answer is not None:
             self._metrics.answered.labels(network=delivery.stream.network_id, outcome="error").inc()
-        self._log("dead_lettered", delivery, head, reason=reason, error=error)
+        self._warn("dead_lettered", delivery, head, reason=reason, error=error)
 
-    def _insist(self, call: Callable[[], T]) -> tuple[T, bool]:
+    def _insist(self, call: Callable[[], Result]) -> tuple[Result, bool]:
         """Repeat a call that may be repeated, for as long as our leases can stand without renewal.
 
         Returns what it returns, and whether it was repeated: then an earlier one may have done its work.
         """
         began = time.monotonic()
-        pause_s, longest_s = _RETRY_PAUSE_S
-        repeated = False
+        first_s, most_s = _RETRY_PAUSE_S
+        back_off = BackOff(first_s=first_s, most_s=most_s)
         while True:
             try:
-                return call(), repeated
+                return call(), back_off.failures > 0
             except (StreamUnavailableError, StreamFullError):
                 patience_s = self._features.lease_s
                 if self._stopping.is_set():
                     patience_s = min(patience_s, _DRAIN_PATIENCE_S)
+                pause_s = back_off.next_s()
                 if time.monotonic() + pause_s - began > patience_s:
                     raise
-            repeated = True
-            time.sleep(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(longest_s, pause_s * 2)
+            time.sleep(pause_s)
 
-    def _log(self, event: str, delivery: Delivery, head: Escalation | EscalationHead | None, **facts: object) -> None:
-        held_back = self._logged.passes(event)
-        if held_back is not None:
-            device, sample_id = (head.device, head.id) if head is not None else (None, None)
-            _log.warning(
-                event, device=device, id=sample_id, entry=delivery.entry_id, held_back=held_back or None, **facts
-            )
+    def _warn(self, event: str, delivery: Delivery, head: Escalation | EscalationHead | None, **facts: Any) -> None:
+        device, sample_id = (head.device, head.id) if head is not None else (None, None)
+        self._log.warning(event, device=device, id=sample_id, entry=delivery.entry_id, **facts)

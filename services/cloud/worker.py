@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from typing import Final
 
 from services.cloud.audit import Auditor
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Networks
 from services.cloud.runner import BatchRunner
-from services.cloud.watchdog import Watchdog
+from services.common.backoff import BackOff
 from services.common.logs import get_logger
 from services.feature_stream import CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
 from services.metrics import CloudMetrics
-from services.security.feature_keys import FeatureKeys
 from services.settings import CloudSettings
-from services.traces import CloudTraces
 
 __all__ = ["CloudWorker"]
 
-_REFRESH_S = 2.0
-_SWEEP_S = 600.0
-_SILENT_S_MIN = 3600.0
-_IDLE_BLOCK_MS = 500
-_UNREGISTERED_PAUSE_S = 0.2
-_BACKOFF_S = (0.1, 5.0)
+#: Seconds between looks at the registry and at the queues' lengths.
+_REFRESH_S: Final = 2.0
+#: Seconds between sweeps: what they remove takes room, and does no other harm.
+_SWEEP_S: Final = 600.0
+#: Seconds of silence after which a consumer without leases is taken for dead, or longer where leases are long.
+_SILENT_S_MIN: Final = 3600.0
+#: Milliseconds that a read waits for a first entry: as long does a worker that is to stop take to notice.
+_IDLE_BLOCK_MS: Final = 500
+#: Seconds between looks at the registry while there is nothing to serve.
+_UNREGISTERED_PAUSE_S: Final = 0.2
 
 _log = get_logger("cloud")
 
@@ -44,71 +46,48 @@ class CloudWorker:
         features: The streams. The worker closes it.
         networks: The bundles.
         metrics: What is counted.
-        on_hang: Called from another thread when a forward outlasts `batch_timeout_s`; it ends the process.
-        watchdog: Ends the process where that thread cannot run.
-        devices_max: Devices that get series of their own.
-        traces: Records what becomes of samples; stopped by whoever made it. Nothing is recorded if None.
-
-    Raises:
-        SettingsError: the file of feature keys is not as it must be.
+        keeper: Keeps the leases of what is in hand. The worker starts and stops it.
+        auditor: Checks audits when no hard sample waits.
+        runner: Runs what was leased.
+        stopping: Set by `stop`; the runner looks at it too.
     """
 
     def __init__(
         self,
+        *,
         settings: CloudSettings,
         features: CloudFeatures,
         networks: Networks,
         metrics: CloudMetrics,
-        *,
-        on_hang: Callable[[], None],
-        watchdog: Watchdog | None = None,
-        devices_max: int = 256,
-        traces: CloudTraces | None = None,
+        keeper: LeaseKeeper,
+        auditor: Auditor,
+        runner: BatchRunner,
+        stopping: threading.Event,
     ) -> None:
         self._settings = settings
         self._features = features
         self._networks = networks
         self._metrics = metrics
-        self._keeper = LeaseKeeper(
-            features,
-            batch_timeout_s=settings.batch_timeout_s,
-            on_renewed=metrics.leases_renewed.inc,
-            on_hang=on_hang,
-            watchdog=watchdog,
-        )
-        self._stopping = threading.Event()
-        path = settings.features_key_file
-        keys = None if path is None else FeatureKeys(path, setting="cloud.features_key_file")
-        self._auditor = Auditor(
-            features,
-            networks,
-            self._keeper,
-            metrics,
-            keys,
-            encrypted_only=settings.encrypted_only,
-            devices_max=devices_max,
-        )
-        self._runner = BatchRunner(
-            features,
-            self._keeper,
-            metrics,
-            self._stopping,
-            keys,
-            traces,
-            encrypted_only=settings.encrypted_only,
-            on_answered=self._auditor.answered,
-        )
+        self._keeper, self._auditor, self._runner = keeper, auditor, runner
+        self._stopping = stopping
         self._reachable = False
-        self._backoff_s = _BACKOFF_S[0]
+        self._back_off = BackOff()
         self._refresh_at = self._claim_at = self._mend_at = self._sweep_at = time.monotonic()
         self._unknown: set[str] = set()
         self._shown: set[str] = set()
+        self._wanted: set[str] = set()
+        self._failing: set[str] = set()
 
     @property
     def ready(self) -> bool:
-        """Whether entries are taken and answered: the worker runs, Redis answered the last call, no key is lacking."""
+        """Whether entries are taken and answered.
+
+        The worker runs, Redis answered the last call, no key is lacking, and of the networks that edges use and whose
+        bundles are here at least one could be loaded.
+        """
         at_work = self.healthy and not self._stopping.is_set()
-        return at_work and self._features.reachable and not self._runner.locked_out
+        loaded = bool(self._features.streams) or not self._failing
+        return at_work and loaded and self._features.reachable and not self._runner.locked_out
 
     @property
     def healthy(self) -> bool:
@@ -142,9 +121,9 @@ class CloudWorker:
             self._stopping.wait(_UNREGISTERED_PAUSE_S)
             self._refresh_at = time.monotonic()
             return
-        taken_over = self._take_over()
-        found = self._take_new(block_ms=0 if taken_over or self._auditor.waiting else _IDLE_BLOCK_MS)
-        if not found and not taken_over and self._auditor.waiting and not self._stopping.is_set():
+        took_over = self._take_over()
+        took_new = self._take_new(block_ms=0 if took_over or self._auditor.waiting else _IDLE_BLOCK_MS)
+        if not took_new and not took_over and self._auditor.waiting and not self._stopping.is_set():
             self._auditor.turn()
 
     def _take_new(self, *, block_ms: int) -> bool:
@@ -183,36 +162,38 @@ class CloudWorker:
         """Claim one lapsed entry of each stream and run it alone. Whether there was any."""
         if time.monotonic() < self._claim_at:
             return False
-        found = False
+        claimed = False
         for stream in self._features.streams:
             network = self._networks.get(stream.network_id)
             delivery = self._features.claim(stream) if network is not None else None
             if network is not None and delivery is not None:
-                found = True
+                claimed = True
                 with self._keeper.holding([delivery]):
                     self._runner.run_alone(network, delivery)
             if self._stopping.is_set():
                 break
-        if not found:
+        if not claimed:
             self._claim_at = time.monotonic() + min(1.0, self._settings.lease_s / 4)
-        return found
+        return claimed
 
     def _refresh(self) -> None:
         """From time to time: serve what was newly registered, look at the queues, delete dead consumers."""
         now = time.monotonic()
         if now < self._refresh_at:
             return
-        for stream in sorted(self._features.registered() - set(self._features.streams)):
+        registered = self._features.registered()
+        for stream in sorted(registered - set(self._features.streams)):
             if self._networks.get(stream.network_id) is not None:
                 self._features.serve([stream])
                 _log.info("serving", stream=stream.name)
-            elif stream.network_id not in self._unknown:
+            elif stream.network_id not in self._unknown | self._networks.failing:
                 self._unknown.add(stream.network_id)
                 _log.warning(
                     "network_unknown",
                     network_id=stream.network_id,
                     remedy="an edge uses a network that no bundle here has; add its file to cloud.bundles",
                 )
+        self._show_failing({stream.network_id for stream in registered})
         self._show_queues()
         if now >= self._mend_at:
             self._features.mend_leases()
@@ -224,6 +205,16 @@ class CloudWorker:
                 _log.info("serving_no_more", stream=stream.name)
             self._sweep_at = now + _SWEEP_S
         self._refresh_at = time.monotonic() + _REFRESH_S
+
+    def _show_failing(self, in_use: set[str]) -> None:
+        """Show of the networks that edges use, and of which there is a bundle, whether it could be loaded."""
+        wanted = in_use & self._networks.wanted
+        self._failing = wanted & self._networks.failing
+        for network_id in wanted:
+            self._metrics.bundle_failing.labels(network=network_id).set(network_id in self._failing)
+        for network_id in self._wanted - wanted:
+            self._metrics.bundle_failing.remove(network_id)
+        self._wanted = wanted
 
     def _show_queues(self) -> None:
         network_ids = {stream.network_id for stream in self._features.streams}
@@ -258,12 +249,11 @@ class CloudWorker:
             _log.info("redis_reachable", consumer=self._features.consumer)
         self._reachable = True
         self._metrics.redis_reachable.set(1)
-        self._backoff_s = _BACKOFF_S[0]
+        self._back_off.reset()
 
     def _note_unreachable(self, error: Exception) -> None:
         if self._reachable:
             _log.warning("redis_unavailable", error=str(error))
         self._reachable = False
         self._metrics.redis_reachable.set(0)
-        self._stopping.wait(self._backoff_s * random.uniform(0.5, 1.0))
-        self._backoff_s = min(_BACKOFF_S[1], self._backoff_s * 2)
+        self._stopping.wait(self._back_off.next_s())

@@ -5,11 +5,11 @@ reply to the stream of the edge worker that sent it. What goes wrong is StreamUn
 """
 
 from services.feature_stream.cloud import CloudFeatures
-from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed, one_line
-from services.feature_stream.edge import EdgeFeatures, EntryState, ReplyEntry
-from services.feature_stream.errors import StreamFullError, StreamUnavailableError
+from services.feature_stream.edge import EdgeFeatures, ReplyEntry
+from services.feature_stream.entries import Answer, Burial, Delivery, EntryState, Missed, one_line
 from services.feature_stream.keys import Stream, partition_of
-from services.feature_stream.queue import QueueState
+from services.feature_stream.link import StreamFullError, StreamUnavailableError
+from services.feature_stream.streams import QueueState
 
 __all__ = [
     "Answer",

@@ -9,17 +9,23 @@ from typing import Final
 
 import msgpack
 
-from services.feature_stream import registry
-from services.feature_stream.deliveries import Answer, Burial, Delivery, Missed, one_line
-from services.feature_stream.errors import GroupMissingError
-from services.feature_stream.keys import GROUP, Stream, note
-from services.feature_stream.link import Command, Entry, RedisLink, ScriptCall
-from services.feature_stream.queue import QueueState, queue_state
+from services.feature_stream import scripts
+from services.feature_stream.entries import Answer, Burial, Delivery, Missed, one_line
+from services.feature_stream.keys import GROUP, Stream
+from services.feature_stream.link import Command, Entry, GroupMissingError, RedisLink
+from services.feature_stream.streams import (
+    QueueState,
+    forget_stream,
+    queue_state,
+    silent_streams,
+    streams_in_use,
+)
 from services.settings import RedisSettings
 
 __all__ = ["CloudFeatures"]
 
-_FROM_THE_START = "-"
+_FROM_THE_START: Final = "-"
+#: Notes or leases that one script looks at: Redis serves nobody else meanwhile.
 _LOOKED_AT_ONCE: Final = 1000
 DEAD_LETTERS_MAX: Final = 10_000
 DEAD_LETTERS_BYTES_MAX: Final = 64 << 20
@@ -81,7 +87,7 @@ class CloudFeatures:
 
     def registered(self) -> frozenset[Stream]:
         """The streams that edges have entered."""
-        return registry.entered(self._link)
+        return streams_in_use(self._link)
 
     def serve(self, streams: Iterable[Stream]) -> None:
         """Read these streams too, from their first entry on; their groups are created."""
@@ -113,8 +119,7 @@ class CloudFeatures:
 
     def take_audits(self, stream: Stream, count: int) -> list[Delivery]:
         """Take the oldest audits out of a stream, at most once: what is lost on the way is lost."""
-        [taken] = self._link.scripts([ScriptCall("take_audits", (stream.audit,), (count,))])
-        return [Delivery(stream, entry_id.decode(), message or None) for entry_id, message in taken]
+        return self._link.script(scripts.take_audits(stream, count=count))
 
     def audits(self, network_id: str) -> int:
         """How many audits of a network wait in its served streams; none where this user may not ask."""
@@ -127,36 +132,25 @@ class CloudFeatures:
         It is `exhausted` instead where its runs are used up. None where no lease has lapsed. Entries that were
         deleted meanwhile are dropped.
         """
-        reply = self._claim_after(stream, self._cursors.get(stream, _FROM_THE_START))
-        if reply is None and self._cursors.get(stream, _FROM_THE_START) != _FROM_THE_START:
-            reply = self._claim_after(stream, _FROM_THE_START)
-        self._cursors[stream] = f"({reply.entry_id}" if reply is not None else _FROM_THE_START
-        return reply
+        cursor = self._cursors.get(stream, _FROM_THE_START)
+        claimed = self._claim_after(stream, cursor)
+        if claimed is None and cursor != _FROM_THE_START:
+            claimed = self._claim_after(stream, _FROM_THE_START)
+        self._cursors[stream] = f"({claimed.entry_id}" if claimed is not None else _FROM_THE_START
+        return claimed
 
     def begin_lone_run(self, delivery: Delivery) -> Delivery | None:
         """Count the start of a lone run of a leased entry; may be repeated. None where the lease is lost."""
-        stream = delivery.stream
-        arguments = (GROUP, self.consumer, delivery.entry_id, len(delivery.history))
-        [history] = self._link.scripts([ScriptCall("run_alone", (stream.features, stream.runs), arguments)])
-        if not history:
-            return None
-        return Delivery(stream, delivery.entry_id, delivery.payload, _lines(history))
+        return self._link.script(scripts.begin_lone_run(delivery, consumer=self.consumer))
 
     def uncount(self, delivery: Delivery) -> bool:
         """Take back the start of a lone run that could not be tried. False where the lease was lost."""
-        stream = delivery.stream
-        before = delivery.history if delivery.exhausted else delivery.history[:-1]
-        arguments = (GROUP, self.consumer, delivery.entry_id, "\n".join(before))
-        [done] = self._link.scripts([ScriptCall("uncount", (stream.features, stream.runs), arguments)])
-        return bool(done)
+        return self._link.script(scripts.uncount(delivery, consumer=self.consumer))
 
     def give_up(self, delivery: Delivery, error: str, *, pause_s: float) -> bool:
         """Note why a lone run failed; anyone may claim the entry after `pause_s`. False where the lease was lost."""
-        stream = delivery.stream
         idle_ms = max(0, self._lease_ms - int(pause_s * 1000))
-        arguments = (GROUP, self.consumer, delivery.entry_id, one_line(error), idle_ms)
-        [noted] = self._link.scripts([ScriptCall("give_up", (stream.features, stream.runs), arguments)])
-        return bool(noted)
+        return self._link.script(scripts.give_up(delivery, consumer=self.consumer, error=error, idle_ms=idle_ms))
 
     def answer(self, answers: Sequence[Answer]) -> list[float | Missed]:
         """Reply, and remove entry, note and history, each answer in one step.
@@ -164,27 +158,12 @@ class CloudFeatures:
         Returns for each the seconds since its entry was added, or why it was not sent. May be repeated after an error:
         what was answered by then is gone.
         """
-        calls = [
-            ScriptCall(
-                "answer",
-                (
-                    answer.delivery.stream.features,
-                    answer.delivery.stream.notes,
-                    answer.delivery.stream.runs,
-                    answer.delivery.stream.replies(answer.site, answer.worker),
-                ),
-                (
-                    GROUP,
-                    self.consumer,
-                    answer.delivery.entry_id,
-                    note(answer.reply.device, answer.reply.id),
-                    answer.reply.encode(),
-                    self._replies_kept_ms,
-                ),
-            )
-            for answer in answers
-        ]
-        return [age_ms / 1000 if age_ms >= 0 else Missed(age_ms) for age_ms in self._link.scripts(calls)]
+        return self._link.scripts(
+            [
+                scripts.answer(answer, consumer=self.consumer, replies_kept_ms=self._replies_kept_ms)
+                for answer in answers
+            ]
+        )
 
     def dead_letter(self, delivery: Delivery, error: str, *, answer: Answer | None = None) -> Burial:
         """Move an entry to the dead letters and send `answer`, in one step. Without an answer its edge learns of it.
@@ -192,20 +171,20 @@ class CloudFeatures:
         The dead letter is msgpack: ``{v, entry_id, payload, error, worker, at, history}``. A payload that alone is
         beyond the bound is left out.
         """
-        stream = delivery.stream
         letter = self._letter(delivery, error, delivery.payload)
         if len(letter) > self.dead_letters_bytes_max:
             letter = self._letter(delivery, f"({len(delivery.payload or b'')} bytes, not kept) {error}", None)
-        keys = [stream.features, stream.notes, stream.runs, stream.dead, stream.dead_sizes, stream.unread]
-        arguments: list[str | bytes | int] = [
-            GROUP, self.consumer, delivery.entry_id, letter,
-            self.dead_letters_max, self.dead_letters_bytes_max, self._replies_kept_ms,
-        ]  # fmt: skip
-        if answer is not None:
-            keys.append(stream.replies(answer.site, answer.worker))
-            arguments += [note(answer.reply.device, answer.reply.id), answer.reply.encode()]
-        [told] = self._link.scripts([ScriptCall("dead_letter", keys, arguments)])
-        return Burial(None, told) if told >= 0 else Burial(Missed(told))
+        return self._link.script(
+            scripts.dead_letter(
+                delivery,
+                consumer=self.consumer,
+                letter=letter,
+                letters_max=self.dead_letters_max,
+                letters_bytes_max=self.dead_letters_bytes_max,
+                replies_kept_ms=self._replies_kept_ms,
+                given=answer,
+            )
+        )
 
     def renew(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Renew leases; returns those that were lost."""
@@ -213,7 +192,7 @@ class CloudFeatures:
         for delivery in deliveries:
             held[delivery.stream].append(delivery)
         calls = [
-            ScriptCall("renew", (stream.features,), (GROUP, self.consumer, *(item.entry_id for item in items)))
+            scripts.renew(stream, [item.entry_id for item in items], consumer=self.consumer)
             for stream, items in held.items()
         ]
         lost: list[Delivery] = []
@@ -226,27 +205,22 @@ class CloudFeatures:
         for stream in self.streams:
             start: str | None = "-"
             while start is not None:
-                call = ScriptCall("mend_leases", (stream.features,), (GROUP, start, _LOOKED_AT_ONCE))
-                [last] = self._link.scripts([call])
-                start = f"({last.decode()}" if last else None
+                start = self._link.script(scripts.mend_leases(stream, start=start, count=_LOOKED_AT_ONCE))
 
     def sweep_notes(self) -> None:
         """Remove the notes of entries that somebody deleted; an answer removes its own."""
         for stream in self.streams:
-            keys, cursor = (stream.features, stream.notes, stream.unread), b"0"
-            while True:
-                call = ScriptCall("sweep_notes", keys, (cursor, _LOOKED_AT_ONCE))
-                [cursor] = self._link.scripts([call])
-                if cursor == b"0":
-                    break
+            cursor = self._link.script(scripts.sweep_notes(stream, cursor=b"0", count=_LOOKED_AT_ONCE))
+            while cursor != b"0":
+                cursor = self._link.script(scripts.sweep_notes(stream, cursor=cursor, count=_LOOKED_AT_ONCE))
 
     def retire(self, *, silent_s: float, leave: bool = False) -> int:
         """Delete consumers silent for `silent_s`, and this one if it is to `leave`, where nothing is pending for them.
 
         Returns how many were deleted.
         """
-        arguments = (GROUP, self.consumer if leave else "", int(silent_s * 1000))
-        calls = [ScriptCall("retire", (stream.features,), arguments) for stream in self.streams]
+        leaving, silent_ms = self.consumer if leave else None, int(silent_s * 1000)
+        calls = [scripts.retire(stream, leaving=leaving, silent_ms=silent_ms) for stream in self.streams]
         return sum(self._link.scripts(calls))
 
     def forget_silent(self) -> list[Stream]:
@@ -254,12 +228,12 @@ class CloudFeatures:
 
         That is: streams in which nothing waits, no dead letter lies, and that no edge has entered.
         """
-        for stream in registry.silent(self._link, self._silent_s):
-            if self._is_empty(stream, remove=False):
-                registry.forget(self._link, stream, self._silent_s)
+        for stream in silent_streams(self._link, self._silent_s):
+            if self._link.script(scripts.let_go(stream, remove=False)):
+                forget_stream(self._link, stream, self._silent_s)
         registered = self.registered()
         unused = [stream for stream in self.streams if stream not in registered]
-        gone = [stream for stream in unused if self._is_empty(stream, remove=True)]
+        gone = [stream for stream in unused if self._link.script(scripts.let_go(stream, remove=True))]
         for stream in gone:
             del self._streams[stream.features]
             self._cursors.pop(stream, None)
@@ -273,9 +247,9 @@ class CloudFeatures:
         """How many dead letters of a network lie in its served streams, and how many bytes they have."""
         streams = [stream for stream in self.streams if stream.network_id == network_id]
         counts: list[Command] = [("XLEN", stream.dead) for stream in streams]
-        told = self._link.calls(counts + [("LINDEX", stream.dead_sizes, 0) for stream in streams])
-        lengths, sums = told[: len(streams)], told[len(streams) :]
-        return sum(lengths), sum(int(one or 0) for one, length in zip(sums, lengths, strict=True) if length)
+        replies = self._link.calls(counts + [("LINDEX", stream.dead_sizes, 0) for stream in streams])
+        lengths, sizes = replies[: len(streams)], replies[len(streams) :]
+        return sum(lengths), sum(int(size or 0) for size, length in zip(sizes, lengths, strict=True) if length)
 
     def _letter(self, delivery: Delivery, error: str, payload: bytes | None) -> bytes:
         letter: bytes = msgpack.packb(
@@ -296,29 +270,17 @@ class CloudFeatures:
         return int(self._silent_s * 1000)
 
     def _create_groups(self, streams: Iterable[Stream]) -> None:
-        self._link.scripts([ScriptCall("create_group", (stream.features,), (GROUP,)) for stream in streams])
-
-    def _is_empty(self, stream: Stream, *, remove: bool) -> bool:
-        keys = (stream.features, stream.dead, stream.notes, stream.runs, stream.dead_sizes, stream.unread, stream.audit)
-        [empty] = self._link.scripts([ScriptCall("let_go", keys, ("remove" if remove else "try",))])
-        return bool(empty)
+        self._link.scripts([scripts.create_group(stream) for stream in streams])
 
     def _claim_after(self, stream: Stream, cursor: str) -> Delivery | None:
-        arguments = (GROUP, self.consumer, self._lease_ms, cursor, self.max_deliveries)
-        call = ScriptCall("claim", (stream.features, stream.runs), arguments)
+        call = scripts.claim(
+            stream, consumer=self.consumer, lease_ms=self._lease_ms, cursor=cursor, runs_max=self.max_deliveries
+        )
         try:
-            [reply] = self._link.scripts([call])
+            return self._link.script(call)
         except GroupMissingError:
             self.ensure_groups()
             return None
-        if not reply:
-            return None
-        entry_id, payload, history, run = reply
-        return Delivery(stream, entry_id.decode(), payload, _lines(history), exhausted=not run)
 
     def _delivery(self, entry: Entry) -> Delivery:
         return Delivery(self._streams[entry.key], entry.entry_id, entry.message)
-
-
-def _lines(history: bytes) -> tuple[str, ...]:
-    return tuple(history.decode(errors="replace").splitlines())

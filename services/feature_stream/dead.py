@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any, Final
 
-from services.feature_stream import registry
-from services.feature_stream.keys import Stream, note
-from services.feature_stream.link import RedisLink, ScriptCall
+from services.feature_stream import scripts
+from services.feature_stream.entries import Replayed
+from services.feature_stream.keys import Stream
+from services.feature_stream.link import RedisLink
+from services.feature_stream.streams import streams_in_use
 from services.messages import Escalation, EscalationHead, MessageError, decode_head
 from services.messages.fields import unpack
 from services.settings import RedisSettings
@@ -23,13 +24,14 @@ FINAL_BEFORE: Final = (
     " and published as `correction` only where edge.correction is set."
 )
 
+#: Letters read in one round trip: each may hold a sample's features.
 _PAGE: Final = 256
 _LETTER_ID: Final = re.compile(r"([0-9a-f]{12})\.([0-9]{1,4})/([0-9]{1,20}-[0-9]{1,20})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class LetterId:
-    """Where a dead letter lies. As text: ``B.P/ENTRY``, as in ``d61f5070b921.0/1795245811402-0``."""
+    """Where a dead letter lies. As text: ``NETWORK.PARTITION/ENTRY``, as in ``d61f5070b921.0/1795245811402-0``."""
 
     stream: Stream
     entry_id: str
@@ -42,7 +44,9 @@ class LetterId:
         """The inverse of `str`. Raises ValueError."""
         form = _LETTER_ID.fullmatch(text)
         if form is None:
-            raise ValueError(f"{text!r} is not the id of a dead letter: B.P/ENTRY, as `dewpoint dead list` shows it")
+            raise ValueError(
+                f"{text!r} is not the id of a dead letter: NETWORK.PARTITION/ENTRY, as `dewpoint dead list` shows it"
+            )
         network_id, partition, entry_id = form.groups()
         return cls(Stream(network_id, int(partition)), entry_id)
 
@@ -95,31 +99,6 @@ class DeadLetter:
         }
 
 
-class Replayed(Enum):
-    """What became of a dead letter that was to be sent again."""
-
-    SENT = 1
-    """It is an entry of the stream again."""
-    STANDS = 0
-    """An entry of its sample is in the stream already; the letter stays."""
-    MISSING = -1
-    """There is no such letter."""
-    UNREADABLE = -2
-    """What it holds is not an escalation; the letter stays."""
-
-    @property
-    def reason(self) -> str:
-        """Why it was not sent; empty where it was."""
-        return _NOT_SENT.get(self, "")
-
-
-_NOT_SENT: Final = {
-    Replayed.STANDS: "its sample waits in the stream already",
-    Replayed.MISSING: "there is no such letter",
-    Replayed.UNREADABLE: "it holds no escalation that could be sent; look at it, then drop it",
-}
-
-
 class DeadLetters:
     """The dead letters of all networks that are in use.
 
@@ -161,21 +140,15 @@ class DeadLetters:
         escalation = _decoded(letter_id, message).escalation
         if not isinstance(escalation, Escalation):
             return Replayed.UNREADABLE
-        stream = letter_id.stream
         again = replace(escalation, attempt=escalation.attempt + 1)
-        arguments = (letter_id.entry_id, note(again.device, again.id), again.encode())
-        keys = (stream.dead, stream.dead_sizes, stream.features, stream.notes)
-        [told] = self._link.scripts([ScriptCall("replay", keys, arguments)])
-        return Replayed(told)
+        return self._link.script(scripts.replay(letter_id.stream, letter_id.entry_id, again))
 
     def drop(self, letter_id: LetterId) -> bool:
         """Remove it. False where there is no such letter."""
-        stream = letter_id.stream
-        [dropped] = self._link.scripts([ScriptCall("drop", (stream.dead, stream.dead_sizes), (letter_id.entry_id,))])
-        return bool(dropped)
+        return self._link.script(scripts.drop(letter_id.stream, letter_id.entry_id))
 
     def _entries(self) -> Iterator[tuple[LetterId, bytes]]:
-        for stream in sorted(registry.entered(self._link)):
+        for stream in sorted(streams_in_use(self._link)):
             if self._network_id not in (None, stream.network_id):
                 continue
             start = "-"
@@ -193,8 +166,8 @@ def _decoded(letter_id: LetterId, message: bytes) -> DeadLetter:
     try:
         fields = unpack(message)
     except MessageError as error:
-        told, size = f"the letter itself is damaged: {error}", len(message)
-        return DeadLetter(letter_id, None, told, "", None, (), size, size)
+        reason, size = f"the letter itself is damaged: {error}", len(message)
+        return DeadLetter(letter_id, None, reason, "", None, (), size, size)
     payload = fields.get("payload")
     payload = payload if isinstance(payload, bytes) else b""
     at, history = fields.get("at"), fields.get("history")
@@ -211,8 +184,8 @@ def _decoded(letter_id: LetterId, message: bytes) -> DeadLetter:
 
 
 def _escalation(payload: bytes) -> Escalation | EscalationHead | None:
-    read: tuple[Any, ...] = (Escalation.decode, decode_head)
-    for decode in read:
+    decoders: tuple[Any, ...] = (Escalation.decode, decode_head)
+    for decode in decoders:
         try:
             decoded: Escalation | EscalationHead = decode(payload)
         except MessageError:

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from typing import Final
 
-from services.feature_stream import registry
-from services.feature_stream.keys import Stream, note, partition_of
-from services.feature_stream.link import Entry, RedisLink, ScriptCall
-from services.feature_stream.queue import QueueState, queue_state
+from services.feature_stream import scripts
+from services.feature_stream.entries import EntryState
+from services.feature_stream.keys import Stream, partition_of
+from services.feature_stream.link import Entry, RedisLink
+from services.feature_stream.streams import QueueState, enter_streams, queue_state
 from services.messages import Escalation, MessageError, Reply
 from services.security.feature_keys import FeatureKeys
 from services.settings import RedisSettings
 
-__all__ = ["EdgeFeatures", "EntryState", "ReplyEntry"]
+__all__ = ["EdgeFeatures", "ReplyEntry"]
 
-_PIPELINE_MAX = 256
-
-
-class EntryState(Enum):
-    """What became of a sample's escalation."""
-
-    GONE = 0
-    """It is not in the stream: answered, lost, or never sent."""
-    STANDS = 1
-    """It is in the stream, unanswered."""
-    UNREAD = 2
-    """It is a dead letter, and no cloud worker could read whom to tell."""
+#: Escalations sent in one round trip: features are large, and the timeout of a call bounds them all.
+_PIPELINE_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +76,7 @@ class EdgeFeatures:
         Puts off the end of this network's unread replies: those of an edge that is gone are not kept for ever.
         """
         others_streams = [Stream(network, part) for network, parts in others for part in range(parts)]
-        registry.enter(self._link, [*self.streams, *others_streams])
+        enter_streams(self._link, [*self.streams, *others_streams])
         self.keep_replies()
 
     def keep_replies(self) -> None:
@@ -100,8 +91,10 @@ class EdgeFeatures:
         """
         added: list[bool] = []
         for start in range(0, len(escalations), _PIPELINE_MAX):
-            calls = [self._escalate_call(escalation) for escalation in escalations[start : start + _PIPELINE_MAX]]
-            added += [reply == 1 for reply in self._link.scripts(calls)]
+            together = escalations[start : start + _PIPELINE_MAX]
+            added += self._link.scripts(
+                [scripts.escalate(self._stream_of(sample.device), self._sealed(sample)) for sample in together]
+            )
         return added
 
     def audit(self, audits: Sequence[Escalation], *, length_max: int) -> list[bool]:
@@ -110,18 +103,12 @@ class EdgeFeatures:
         Nobody is told what became of them, and they are not sent again. Raises StreamFullError as `escalate` does.
         """
         calls = [
-            ScriptCall(
-                "audit",
-                (self._stream_of(one.device).audit,),
-                (self._sealed(one).encode(), length_max, self._kept_ms),
+            scripts.audit(
+                self._stream_of(sample.device), self._sealed(sample), length_max=length_max, kept_ms=self._kept_ms
             )
-            for one in audits
+            for sample in audits
         ]
-        return [reply == 1 for reply in self._link.scripts(calls)]
-
-    def entry_exists(self, device: str, sample_id: str) -> bool:
-        """Whether the sample's escalation stands in the stream, unanswered."""
-        return self.entries_exist([(device, sample_id)])[0]
+        return self._link.scripts(calls)
 
     def entries_exist(self, keys: Sequence[tuple[str, str]]) -> list[bool]:
         """For each (device, id), whether its escalation stands in the stream, unanswered."""
@@ -133,17 +120,13 @@ class EdgeFeatures:
         for position, (device, _) in enumerate(keys):
             positions[self._stream_of(device)].append(position)
         calls = [
-            ScriptCall(
-                "standing",
-                (stream.features, stream.notes, stream.unread),
-                [note(*keys[position]) for position in chosen],
-            )
+            scripts.entry_states(stream, [keys[position] for position in chosen])
             for stream, chosen in positions.items()
         ]
         states = [EntryState.GONE] * len(keys)
-        for chosen, told in zip(positions.values(), self._link.scripts(calls), strict=True):
-            for position, state in zip(chosen, told, strict=True):
-                states[position] = EntryState(state)
+        for chosen, its_states in zip(positions.values(), self._link.scripts(calls), strict=True):
+            for position, state in zip(chosen, its_states, strict=True):
+                states[position] = state
         return states
 
     def read_replies(self, count: int = 256, block_ms: int = 0) -> list[ReplyEntry]:
@@ -169,11 +152,6 @@ class EdgeFeatures:
 
     def _stream_of(self, device: str) -> Stream:
         return self.streams[partition_of(device, len(self.streams))]
-
-    def _escalate_call(self, escalation: Escalation) -> ScriptCall:
-        stream = self._stream_of(escalation.device)
-        arguments = (note(escalation.device, escalation.id), self._sealed(escalation).encode())
-        return ScriptCall("escalate", (stream.features, stream.notes), arguments)
 
     def _sealed(self, escalation: Escalation) -> Escalation:
         return escalation if self._keys is None else self._keys.encrypt(escalation)

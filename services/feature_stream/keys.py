@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["GROUP", "REGISTRY", "Stream", "note", "partition_of"]
+__all__ = ["GROUP", "REGISTRY", "Stream", "note", "partition_of", "streams_of"]
 
 GROUP = "cloud"
 REGISTRY = "dewpoint:registry"
@@ -20,7 +21,7 @@ class Stream:
 
     @property
     def name(self) -> str:
-        """``B.P``, the member of the registry."""
+        """``NETWORK.PARTITION``, the member of the registry."""
         return f"{self.network_id}.{self.partition}"
 
     @property
@@ -80,3 +81,14 @@ def note(device: str, sample_id: str) -> bytes:
 def partition_of(device: str, partitions: int) -> int:
     """The partition of a device, the same in every process and version."""
     return zlib.crc32(device.encode()) % partitions
+
+
+def streams_of(names: Iterable[bytes]) -> frozenset[Stream]:
+    """Streams by their names. What is no name of a stream is left out."""
+    streams: set[Stream] = set()
+    for name in names:
+        try:
+            streams.add(Stream.parse(name.decode()))
+        except ValueError:
+            continue
+    return frozenset(streams)

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from hashlib import sha1
-from typing import Any
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from hybrid_model.errors import DewpointError
 from services.feature_stream.connecting import BoundedConnect
-from services.feature_stream.errors import GroupMissingError, StreamFullError, StreamUnavailableError
+from services.feature_stream.scripts import ScriptCall
 from services.feature_stream.shards import Command, Shards
 from services.security import tls
 from services.security.secret_files import read_secret
 from services.settings import RedisSettings
 
-__all__ = ["Command", "Entry", "RedisLink", "ScriptCall"]
+__all__ = ["Command", "Entry", "GroupMissingError", "RedisLink", "StreamFullError", "StreamUnavailableError"]
 
-_FIELD = b"m"
-_NEXT_STREAM_MS = 50
-_MOVES_MAX = 4
-_PUT_BEFORE = {
-    "lease": frozenset({"claim", "run_alone", "give_up", "uncount", "renew", "answer", "dead_letter"}),
-    "letters": frozenset({"dead_letter", "replay", "drop"}),
-}
+#: The one field of an entry: what is told is inside, in msgpack.
+_FIELD: Final = b"m"
+#: Milliseconds that a server in cluster mode waits for one stream before all are looked at again.
+_NEXT_STREAM_MS: Final = 50
+#: How often a command follows the nodes that send it on to another: they may send it in circles while slots move.
+_MOVES_MAX: Final = 4
+
+Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
-    """A call of one of the scripts in ``scripts/``, by its name."""
+class StreamUnavailableError(DewpointError):
+    """Redis cannot be reached, does not answer in time, loads, or refuses: try again later."""
 
-    script: str
-    keys: Sequence[str]
-    arguments: Sequence[str | bytes | int]
+
+class StreamFullError(StreamUnavailableError):
+    """Redis is at its memory limit and refuses what would enlarge it: try again later."""
+
+
+class GroupMissingError(StreamUnavailableError):
+    """The consumer group is gone, because Redis was wiped: create it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +116,27 @@ class RedisLink:
         self._raise_first(replies)
         return replies
 
-    def scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
-        """Scripts in one round trip, in order (a second one after Redis lost its scripts).
+    def script(self, call: ScriptCall[Result]) -> Result:
+        """One script. Raises StreamUnavailableError or StreamFullError."""
+        return self.scripts([call])[0]
+
+    def scripts(self, calls: Sequence[ScriptCall[Result]]) -> list[Result]:
+        """Scripts in one round trip, in order (a second one after Redis lost its scripts); the result of each.
 
         Raises StreamUnavailableError or StreamFullError if any fails; the others have run.
         """
         replies = self._pipelined([_evalsha(call) for call in calls])
         unknown = [position for position, reply in enumerate(replies) if _is_unknown_script(reply)]
         if unknown:
-            names = sorted({calls[position].script for position in unknown})
-            loads: list[Command] = [("SCRIPT LOAD", _source(name)) for name in names]
+            sources = {calls[position].script.source for position in unknown}
+            loads: list[Command] = [("SCRIPT LOAD", source) for source in sources]
             for client in self._shards.clients:
                 self._raise_first(self._bounded(partial(_run, client, loads)))
             repeated = self._pipelined([_evalsha(calls[position]) for position in unknown])
             for position, reply in zip(unknown, repeated, strict=True):
                 replies[position] = reply
         self._raise_first(replies)
-        return replies
+        return [call.read(reply) for call, reply in zip(calls, replies, strict=True)]
 
     def read(self, keys: Sequence[str], *, count: int, block_ms: int) -> list[Entry]:
         """XREAD from the start of each stream: up to `count` entries of each, waiting up to `block_ms` for a first."""
@@ -167,16 +174,16 @@ class RedisLink:
         deadline = time.monotonic() + min(block_ms / 1000, self._timeout_s / 2)
         while True:
             replies = self.calls([(*command, "COUNT", count, "STREAMS", key, start) for key in keys])
-            found = [entry for reply in replies for entry in _entries(reply)]
+            entries = [entry for reply in replies for entry in _entries(reply)]
             left_ms = int((deadline - time.monotonic()) * 1000)
-            if found or left_ms < 1:
-                return found
+            if entries or left_ms < 1:
+                return entries
             self._turn += 1
             key = keys[self._turn % len(keys)]
             options = self._read_options(count, min(left_ms, _NEXT_STREAM_MS))
-            found = _entries(self.call(*command, *options, "STREAMS", key, start))
-            if found:
-                return found
+            entries = _entries(self.call(*command, *options, "STREAMS", key, start))
+            if entries:
+                return entries
 
     def _read_options(self, count: int, block_ms: int) -> tuple[str | int, ...]:
         if block_ms <= 0:
@@ -204,8 +211,8 @@ class RedisLink:
         left = list(range(len(commands)))
         for _ in range(_MOVES_MAX):
             for client, positions in self._shards.split(commands, left).items():
-                told = _run(client, [commands[position] for position in positions])
-                for position, reply in zip(positions, told, strict=True):
+                answers = _run(client, [commands[position] for position in positions])
+                for position, reply in zip(positions, answers, strict=True):
                     replies[position] = reply
             left = [position for position in left if isinstance(replies[position], redis.exceptions.MovedError)]
             if not left:
@@ -218,21 +225,21 @@ class RedisLink:
     def _raise_first(self, replies: Iterable[Any]) -> None:
         errors = [reply for reply in replies if isinstance(reply, Exception)]
         if errors:
-            told = self._translated(errors[0])
-            self._reachable = isinstance(told, StreamFullError | GroupMissingError)
-            raise told from errors[0]
+            error = self._translated(errors[0])
+            self._reachable = isinstance(error, StreamFullError | GroupMissingError)
+            raise error from errors[0]
 
-    def _told(self, error: Exception) -> str:
+    def _described(self, error: Exception) -> str:
         settings = self._settings
-        told = None
+        text = None
         if settings.tls.enabled:
-            told = tls.explain(error, settings.tls, section="redis", host=settings.host)
-        told = told or (str(error) or type(error).__name__) + _remedy(error, settings)
+            text = tls.explain(error, settings.tls, section="redis", host=settings.host)
+        text = text or (str(error) or type(error).__name__) + _remedy(error, settings)
         # Redis repeats the arguments of a command that it does not know: AUTH may be one, where it was renamed.
-        return told.replace(self._secret, "***") if self._secret else told
+        return text.replace(self._secret, "***") if self._secret else text
 
     def _translated(self, error: Exception) -> StreamUnavailableError | StreamFullError:
-        text = f"redis at {self.address}: {self._told(error)}"
+        text = f"redis at {self.address}: {self._described(error)}"
         # Errors inside scripts arrive wrapped, and each version of Redis wraps them differently.
         if isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in text:
             return StreamFullError(text)
@@ -293,8 +300,8 @@ def _connection_arguments(settings: RedisSettings) -> dict[str, Any]:
     return arguments | {"connection_class": _Connection}
 
 
-def _evalsha(call: ScriptCall) -> Command:
-    return ("EVALSHA", _digest(call.script), len(call.keys), *call.keys, *call.arguments)
+def _evalsha(call: ScriptCall[Any]) -> Command:
+    return ("EVALSHA", call.script.digest, len(call.keys), *call.keys, *call.arguments)
 
 
 def _is_unknown_script(reply: object) -> bool:
@@ -305,22 +312,10 @@ def _crosses_slots(reply: object) -> bool:
     return isinstance(reply, redis.exceptions.ClusterCrossSlotError)
 
 
-@cache
-def _source(name: str) -> str:
-    folder = importlib.resources.files("services.feature_stream") / "scripts"
-    names = [*(common for common, users in _PUT_BEFORE.items() if name in users), name]
-    return "".join((folder / f"{one}.lua").read_text() for one in names)
-
-
-@cache
-def _digest(name: str) -> str:
-    return sha1(_source(name).encode(), usedforsecurity=False).hexdigest()
-
-
 def _entries(reply: Any) -> list[Entry]:
-    found: list[Entry] = []
+    read: list[Entry] = []
     for key, entries in reply or ():
         for entry_id, fields in entries:
             if entry_id is not None:
-                found.append(Entry(key.decode(), entry_id.decode(), (fields or {}).get(_FIELD)))
-    return found
+                read.append(Entry(key.decode(), entry_id.decode(), (fields or {}).get(_FIELD)))
+    return read

@@ -56,6 +56,11 @@ class CloudMetrics(ProcessMetrics):
         )
         self.redis_reachable = gauge("cloud_redis_reachable", "Whether Redis answered the last call (1) or not (0).")
         self.networks = gauge("cloud_networks", "Networks that this worker serves.")
+        self.bundle_failing = gauge(
+            "cloud_bundle_failing",
+            "Whether the bundle of a network that an edge uses could not be loaded at the last try (1) or could (0).",
+            "network",
+        )
         # Audit
         audited = ("network", "site", "device", "exit")
         self.audited = counter("cloud_audited", "Audited samples, by the exit at which they left.", *audited)

@@ -98,6 +98,11 @@ CASES: Mapping[str, AlertCase] = {
         {'dewpoint_cloud_dead_letters{job="cloud",instance="c:1",network="b0"}': f"0{_HELD}"},
         {"network": "b0"},
     ),
+    "DewpointBundleFailing": AlertCase(
+        {'dewpoint_cloud_bundle_failing{job="cloud",instance="c:1",network="b0"}': f"1{_HELD}"},
+        {'dewpoint_cloud_bundle_failing{job="cloud",instance="c:1",network="b0"}': "1x2 0x90"},
+        {"job": "cloud", "instance": "c:1", "network": "b0"},
+    ),
     "DewpointWorkerDown": _edge("up", f"0{_HELD}", f"1{_HELD}"),
     "DewpointBrokerAway": _edge("dewpoint_mqtt_connected", f"0{_HELD}", "1x20 0x1 1x20"),
     "DewpointNameInUse": _edge("dewpoint_mqtt_session_taken_over_total", "0x18 1x20", f"3{_HELD}"),

@@ -126,7 +126,7 @@ def test_a_worker_at_work(servers, tmp_path, wait_for: WaitFor, module, user, wr
     finally:
         process.kill()
         process.wait()
-    assert f"secret_file_open_to_all file={tmp_path / 'redis.secret'}" in told(file)
+    assert f"secret_file_open_to_all component=settings file={tmp_path / 'redis.secret'}" in told(file)
     no_secret_in(told(file))
 
 

@@ -13,7 +13,8 @@ import pytest
 from hybrid_model import bundle, data
 from hybrid_model.evaluation import answers
 from hybrid_model.monitoring import what_if_curve
-from services.cloud.networks import Networks, load_cloud_half
+from services.cloud import Networks, make_worker
+from services.cloud.networks import load_cloud_half
 from services.cloud.worker import CloudWorker
 from services.feature_stream import CloudFeatures
 from services.messages import Sample
@@ -30,7 +31,9 @@ COUNT = 359  # the test split
 def cloud_worker(site: Site, metrics: CloudMetrics) -> Iterator[CloudWorker]:
     features = CloudFeatures(site.settings().redis, consumer="cloud-1", lease_s=30, max_deliveries=3)
     networks = Networks(["digits"], lambda path: load_cloud_half(path, threads=1))
-    worker = CloudWorker(CloudSettings(linger_ms=1.0), features, networks, metrics, on_hang=lambda: None)
+    worker = make_worker(
+        CloudSettings(linger_ms=1.0), features=features, networks=networks, metrics=metrics, on_hang=lambda: None
+    )
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:

@@ -122,7 +122,7 @@ def test_what_is_replayed_is_an_entry_again_and_it_is_said_that_a_final_label_is
     assert told.exit_code == 0
     assert "1 sent again, 0 not" in told.stdout
     assert "edge.correction" in told.stdout
-    assert edge.entry_exists(DEVICE, letters[1])
+    assert edge.entries_exist([(DEVICE, letters[1])])[0]
     assert len(listed(dead, tmp_path)) == 2
     again = dead("replay", name)
     assert again.exit_code == 1

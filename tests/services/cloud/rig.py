@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 import redis
 
-from services.cloud.networks import Networks
+from services.cloud import Networks, make_worker
 from services.cloud.worker import CloudWorker
 from services.feature_stream import CloudFeatures, EdgeFeatures, Stream
 from services.messages import Escalation, Reply
@@ -50,18 +50,25 @@ class Rig:
         name: str = "worker",
         lease_s: float = 0.4,
         devices_max: int = 256,
+        networks: Networks | None = None,
         **changed: float,
     ) -> CloudWorker:
         chosen = {"lease_s": lease_s, "linger_ms": 1.0, "batch_max": 16} | changed
         settings = CloudSettings.model_validate(chosen)
-        networks = Networks([BUNDLE], lambda _: network)
         features = self.features(
             name,
             lease_s,
             dead_letters_max=settings.dead_letters_max,
             dead_letters_bytes_max=settings.dead_letters_bytes_max,
         )
-        return CloudWorker(settings, features, networks, metrics, on_hang=self.hung.set, devices_max=devices_max)
+        return make_worker(
+            settings,
+            features=features,
+            networks=networks or Networks([BUNDLE], lambda _: network),
+            metrics=metrics,
+            on_hang=self.hung.set,
+            devices_max=devices_max,
+        )
 
     @contextmanager
     def working(

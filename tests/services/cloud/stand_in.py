@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hybrid_model import bundle
 from hybrid_model.cut import CutError
 from services import settings
-from services.cloud.__main__ import run
+from services.cloud import run
 from services.messages import Escalation
 
 BUNDLE = "digits"

@@ -10,7 +10,7 @@ import pytest
 
 from hybrid_model import bundle
 from hybrid_model.bundle import BundleError
-from services.cloud.networks import Networks
+from services.cloud import Networks
 from tests.services.cloud.stand_in import BUNDLE, MANIFEST, B, StandIn
 
 

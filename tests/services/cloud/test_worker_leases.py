@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from structlog.testing import capture_logs
+
+from services.cloud.leases import LeaseKeeper
+from services.feature_stream import CloudFeatures, Delivery
 from services.metrics import CloudMetrics
 from tests.services.cloud.rig import STREAM, Rig, value
 from tests.services.cloud.stand_in import DEADLY, StandIn, escalation
+from tests.services.feature_stream.stream import answer
 
 
 def test_a_killed_workers_entries_are_run_alone_and_answered(rig: Rig) -> None:
@@ -72,3 +81,73 @@ def test_a_forward_that_outlasts_its_bound_ends_the_worker(rig: Rig) -> None:
     with rig.working(network, batch_timeout_s=0.2):
         assert rig.hung.wait(90)
         network.release.set()
+
+
+class OneByOne(StandIn):
+    """Computes samples one by one; all but the first wait for `release`."""
+
+    def infer(self, features: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        if len(features) > 1:
+            raise ValueError("one by one")
+        if not self.batches:
+            self.batches.append(1)
+            return np.zeros(1, dtype=np.int64), np.full(1, 0.5, dtype=np.float32)
+        return super().infer(features)
+
+
+def test_what_is_answered_while_the_rest_of_a_batch_runs_is_not_lost(rig: Rig) -> None:
+    network, metrics = OneByOne(), CloudMetrics()
+    network.release.clear()
+    rig.send(escalation("a"), escalation("b"))
+    with capture_logs() as logged, rig.working(network, metrics):
+        rig.replies(1)
+        assert network.entered.wait(10)
+        before = value(metrics, "leases_renewed_total")
+        rig.wait_for(lambda: value(metrics, "leases_renewed_total") >= before + 3, "the other lease is renewed")
+        network.release.set()
+        rig.replies(2)
+    assert [line for line in logged if line["event"] == "leases_lost"] == []
+
+
+class Meddled(CloudFeatures):
+    """Something happens between the keeper's look at what it holds and its renewal."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def renew(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        self.meanwhile()
+        return super().renew(deliveries)
+
+
+@pytest.mark.parametrize("who", ["answered, and known", "answered, not known yet", "another worker"])
+def test_a_renewal_that_meets_entries_answered_meanwhile_does_not_call_them_lost(rig: Rig, who: str) -> None:
+    rig.send(escalation("a"), escalation("b"))
+    features = Meddled(rig.settings, consumer="c", lease_s=0.4, max_deliveries=3)
+    features.serve([STREAM])
+    first, second = features.read(10)
+    renewed: list[int] = []
+    keeper = LeaseKeeper(features=features, batch_timeout_s=60, on_renewed=renewed.append, on_hang=lambda: None)
+    settling = keeper.settling([first])
+
+    def act() -> None:
+        features.meanwhile = lambda: None
+        if who == "another worker":
+            rig.raw.xclaim(STREAM.features, "cloud", "thief", 0, [first.entry_id])
+            return
+        settling.__enter__()
+        assert isinstance(features.answer([answer(first)])[0], float)
+        if who == "answered, and known":
+            settling.__exit__(None, None, None)
+
+    features.meanwhile = act
+    with capture_logs() as logged, keeper.holding([first, second]):
+        keeper.start()
+        rig.wait_for(lambda: len(renewed) >= 2, "two renewals")
+        if who == "answered, not known yet":
+            settling.__exit__(None, None, None)
+        rig.wait_for(lambda: len(renewed) >= 4, "two more")
+        keeper.stop()
+    features.close()
+    lost = [line["leases"] for line in logged if line["event"] == "leases_lost"]
+    assert lost == ([1] if who == "another worker" else [])
+    assert renewed[0] == 1

@@ -253,7 +253,7 @@ def test_a_replayed_letter_is_an_entry_again_and_answered(
     [letter_id] = letters.ids()
     assert letters.replay(letter_id) is Replayed.SENT
     assert letters.replay(letter_id) is Replayed.MISSING
-    assert edge.entry_exists("d", "a")
+    assert edge.entries_exist([("d", "a")])[0]
     cloud = make_cloud()
     [again] = cloud.read(10)
     assert not again.history, "its lone runs begin anew"

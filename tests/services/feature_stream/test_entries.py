@@ -40,9 +40,9 @@ def test_a_sample_is_escalated_again_once_its_entry_is_gone(edge: EdgeFeatures, 
     edge.escalate([escalation("a")])
     [(entry_id, _)] = raw.xrange(STREAM.features)
     raw.xdel(STREAM.features, entry_id)
-    assert not edge.entry_exists("d", "a")
+    assert not edge.entries_exist([("d", "a")])[0]
     assert edge.escalate([escalation("a", attempt=2)]) == [True]
-    assert edge.entry_exists("d", "a")
+    assert edge.entries_exist([("d", "a")])[0]
 
 
 def test_an_answered_entry_leaves_nothing_behind(edge: EdgeFeatures, make_cloud: MakeCloud, raw: Any) -> None:
@@ -65,7 +65,7 @@ def test_a_late_answer_to_an_older_entry_keeps_the_note_of_the_newer(
     raw.hdel(STREAM.notes, "1:da")
     assert edge.escalate([escalation("a", attempt=2)]) == [True]
     assert answered(cloud, [old]) == [True]
-    assert edge.entry_exists("d", "a")
+    assert edge.entries_exist([("d", "a")])[0]
 
 
 def test_devices_are_spread_over_partitions_and_come_back_by_each(
@@ -127,6 +127,6 @@ def test_notes_of_entries_that_nobody_could_read_are_swept_away_and_others_stay(
 @pytest.mark.parametrize("nonsense", ["", "nonsense", "99999999999999999999-0"])
 def test_a_note_that_names_no_entry_holds_nothing_up(edge: EdgeFeatures, raw: Any, nonsense: str) -> None:
     raw.hset(STREAM.notes, "1:da", nonsense)
-    assert not edge.entry_exists("d", "a")
+    assert not edge.entries_exist([("d", "a")])[0]
     assert edge.escalate([escalation("a")]) == [True]
-    assert edge.entry_exists("d", "a")
+    assert edge.entries_exist([("d", "a")])[0]

@@ -26,7 +26,7 @@ def test_a_wipe_with_open_connections_is_healed(edge: EdgeFeatures, make_cloud: 
     assert cloud.renew([held]) == [held]
     assert answered(cloud, [held]) == [False]
     assert cloud.claim(STREAM) is None
-    assert not edge.entry_exists("d", "a")
+    assert not edge.entries_exist([("d", "a")])[0]
     assert cloud.registered() == frozenset()
     edge.register()
     assert edge.escalate([escalation("a", attempt=2)]) == [True]

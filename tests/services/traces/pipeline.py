@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.cloud.networks import Networks
-from services.cloud.worker import CloudWorker
+from services.cloud import Networks, make_worker
 from services.feature_stream import CloudFeatures
 from services.messages import Label
 from services.metrics import CloudMetrics, EdgeMetrics
@@ -52,7 +51,14 @@ class Pipeline:
         features = CloudFeatures(self.site.settings().redis, consumer="cloud-1", lease_s=30, max_deliveries=3)
         settings, networks = CloudSettings(linger_ms=1.0), Networks([BUNDLE], lambda _: StandIn())
         traces = cloud_traces(self.settings, worker="cloud-1", spans=self.cloud_metrics.trace_spans)
-        worker = CloudWorker(settings, features, networks, self.cloud_metrics, on_hang=lambda: None, traces=traces)
+        worker = make_worker(
+            settings,
+            features=features,
+            networks=networks,
+            metrics=self.cloud_metrics,
+            on_hang=lambda: None,
+            traces=traces,
+        )
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:

@@ -1,4 +1,4 @@
-"""An entry in a cloud worker's hands, what it answers, and what became of that."""
+"""Entries of the stream: in a cloud worker's hands, with its answer, and what became of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,46 @@ from typing import Final
 from services.feature_stream.keys import Stream
 from services.messages import Reply
 
-__all__ = ["Answer", "Burial", "Delivery", "Missed", "one_line"]
+__all__ = ["Answer", "Burial", "Delivery", "EntryState", "Missed", "Replayed", "one_line"]
 
+#: Characters of an error that is sent to others: enough for a reason, little beside the features.
 _ERROR_CHARACTERS_MAX: Final = 300
+
+
+class EntryState(Enum):
+    """What became of a sample's escalation."""
+
+    GONE = 0
+    """It is not in the stream: answered, lost, or never sent."""
+    STANDS = 1
+    """It is in the stream, unanswered."""
+    UNREAD = 2
+    """It is a dead letter, and no cloud worker could read whom to tell."""
+
+
+class Replayed(Enum):
+    """What became of a dead letter that was to be sent again."""
+
+    SENT = 1
+    """It is an entry of the stream again."""
+    STANDS = 0
+    """An entry of its sample is in the stream already; the letter stays."""
+    MISSING = -1
+    """There is no such letter."""
+    UNREADABLE = -2
+    """What it holds is not an escalation; the letter stays."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was not sent; empty where it was."""
+        return _NOT_SENT.get(self, "")
+
+
+_NOT_SENT: Final = {
+    Replayed.STANDS: "its sample waits in the stream already",
+    Replayed.MISSING: "there is no such letter",
+    Replayed.UNREADABLE: "it holds no escalation that could be sent; look at it, then drop it",
+}
 
 
 class Missed(Enum):

@@ -1,17 +1,21 @@
-"""How much waits in Redis."""
+"""Which streams are in use, and how much waits in them.
+
+Edge workers enter their streams into a registry; cloud workers serve those of which they have the bundle.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from services.feature_stream.keys import Stream
+from services.feature_stream import scripts
+from services.feature_stream.keys import REGISTRY, Stream, streams_of
 from services.feature_stream.link import Command, RedisLink
 
-__all__ = ["QueueState", "queue_state"]
+__all__ = ["QueueState", "enter_streams", "forget_stream", "queue_state", "silent_streams", "streams_in_use"]
 
-_COMMANDS_PER_STREAM = 3
+_COMMANDS_PER_STREAM: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,28 @@ class QueueState:
     length: int
     oldest_age_s: float
     bytes: int | None
+
+
+def enter_streams(link: RedisLink, streams: Iterable[Stream]) -> None:
+    """Enter streams, or enter them again: Redis may have been wiped. Raises StreamUnavailableError."""
+    entered = list(streams)
+    if entered:
+        link.script(scripts.enter(entered))
+
+
+def streams_in_use(link: RedisLink) -> frozenset[Stream]:
+    """The streams in the registry. Members of another form are left out. Raises StreamUnavailableError."""
+    return streams_of(link.call("ZRANGE", REGISTRY, 0, -1))
+
+
+def silent_streams(link: RedisLink, silent_s: float) -> frozenset[Stream]:
+    """Those of them that no edge has entered for so long. Raises StreamUnavailableError."""
+    return link.script(scripts.silent(silent_s))
+
+
+def forget_stream(link: RedisLink, stream: Stream, silent_s: float) -> bool:
+    """Remove a stream that no edge has entered for so long; False where one just did. Raises StreamUnavailableError."""
+    return link.script(scripts.forget(stream, silent_s))
 
 
 def queue_state(link: RedisLink, streams: Sequence[Stream]) -> QueueState:
