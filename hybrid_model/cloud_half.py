@@ -68,7 +68,7 @@ class CloudHalf:
         if not features:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         shape, bits = self._network.cut_shape, self._network.cut.bits
-        codes = np.stack([cut_codec.unpack(packed, shape, bits) for packed in features])
+        codes = cut_codec.unpack_batch(features, shape, bits)
         crossed = self._network.cut.dequantize(torch.from_numpy(codes).to(self._device))
         probabilities = torch.softmax(self._network.cloud_half(crossed).float(), dim=1)
         confidence, classes = probabilities.max(dim=1)
