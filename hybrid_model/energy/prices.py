@@ -16,8 +16,8 @@ here nor for the networks compared with.
 Bytes sent. Huang et al. 2012 ("A Close Examination of Performance and Power Characteristics of 4G LTE Networks",
 MobiSys, table 4) measured the power of a phone that sends t Mbit/s as alpha x t + beta. alpha in mW per Mbit/s is
 nanojoules per bit: Wi-Fi 283.17, LTE 438.39, 3G 868.98. Taken here is alpha alone. Left out are beta, the radio's
-wake-up and its tail, headers and acknowledgements, and the answer's few bytes on the way back: to leave them out favours
-who sends more.
+wake-up and its tail, headers and acknowledgements, and the answer's few bytes on the way back: to leave them out
+favours who sends more.
 """
 
 from __future__ import annotations
