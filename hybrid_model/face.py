@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -62,5 +62,5 @@ def _named(bundle: Bundle, x: npt.NDArray[Any], y: npt.NDArray[np.integer[Any]])
         raise ValueError(f"labels are indices of the {len(classes)} classes of {bundle.manifest.name}, from 0")
     given = Split(x=x, y=labels.astype(np.int64))
     nothing = given.take(np.empty(0, dtype=np.int64))
-    kind = "image" if taken.kind == "image" else "sensor"
+    kind: Literal["image", "sensor"] = "image" if taken.kind == "image" else "sensor"
     return Dataset("arrays", classes, kind, train=nothing, tuning=nothing, calibration=nothing, test=given)
