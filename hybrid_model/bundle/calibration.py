@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hybrid_model.bundle.part import Part
+from hybrid_model.exits import ScoreKind
 
-ScoreKind = Literal["entropy", "max_probability", "margin"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 _ROUNDING = 1e-9
+
+
+class Part(BaseModel):
+    """A part of the manifest: no unknown fields, no changes, every number finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class TuningSplit(Part):
@@ -92,10 +97,10 @@ class Calibration(Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         exit_count = len(self.path[0].thresholds)
-        for number, one in enumerate(self.path):
-            if not len(one.thresholds) == len(one.exit_share) == len(one.error_rate) == exit_count:
+        for number, point in enumerate(self.path):
+            if not len(point.thresholds) == len(point.exit_share) == len(point.error_rate) == exit_count:
                 raise ValueError(f"point {number} of the path is not of {exit_count} exits")
-            if abs(sum(one.exit_share) - one.edge_share) > _ROUNDING:
+            if abs(sum(point.exit_share) - point.edge_share) > _ROUNDING:
                 raise ValueError(f"the shares of point {number} do not sum to its edge share")
         for number, (strict, loose) in enumerate(pairwise(self.path)):
             if not self._looser(strict.thresholds, loose.thresholds):
@@ -105,7 +110,7 @@ class Calibration(Part):
         self._check_test()
         if len(self.histogram) != exit_count:
             raise ValueError(f"{len(self.histogram)} histograms for {exit_count} exits")
-        if any(sum(one.counts) != self.calibration.samples for one in self.histogram):
+        if any(sum(bins.counts) != self.calibration.samples for bins in self.histogram):
             raise ValueError("a histogram does not count every calibration sample once")
         return self
 
@@ -134,5 +139,5 @@ class Calibration(Part):
                 p_value = self.path[number].p_value
                 if p_value is None or (p_value <= self.delta) != (number <= last):
                     raise ValueError(f"the p-value of point {number} does not go with what passed")
-        if any(one.p_value is not None for number, one in enumerate(self.path) if number not in tested):
+        if any(point.p_value is not None for number, point in enumerate(self.path) if number not in tested):
             raise ValueError("a p-value stands at a point that was not tested")

@@ -201,11 +201,11 @@ def _read_half(path: Path, archive: zipfile.ZipFile, manifest: Manifest, half: H
 
 def _check_content(path: Path, manifest: Manifest, edge: Tensors) -> None:
     """The network id, and the edge graph with its parameters."""
-    told = manifests.network_id(
+    computed = manifests.network_id(
         manifest, manifest.members["edge"].tensors_sha256, manifest.members["cloud"].tensors_sha256
     )
-    if told != manifest.network_id:
-        raise BundleError(f"{path}: network id is {manifest.network_id}, its content gives {told}; export it again")
+    if computed != manifest.network_id:
+        raise BundleError(f"{path}: network id is {manifest.network_id}, its content gives {computed}; export it again")
     try:
         check_graph(manifest, edge)
     except GraphError as error:

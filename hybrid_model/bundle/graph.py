@@ -256,12 +256,12 @@ def _check_ends(manifest: Manifest, tensors: Mapping[str, TensorType]) -> None:
     cuts = [op for op in manifest.edge_graph if isinstance(op, ops.CutOp)]
     if len(cuts) != 1 or cuts[0].stage != len(exits):
         raise GraphError(f"there has to be one cut, in stage {len(exits)}")
-    found, told = tensors[cuts[0].out], manifest.cut
-    size = cut_codec.packed_bytes(found.shape, cuts[0].bits)
-    if (found.shape, found.bits, size) != (told.shape, told.bits, told.bytes):
+    computed, stated = tensors[cuts[0].out], manifest.cut
+    size = cut_codec.packed_bytes(computed.shape, cuts[0].bits)
+    if (computed.shape, computed.bits, size) != (stated.shape, stated.bits, stated.bytes):
         raise GraphError(
-            f"the cut is {list(found.shape)} at {found.bits} bits ({size} bytes), "
-            f"described as {list(told.shape)} at {told.bits} ({told.bytes})"
+            f"the cut is {list(computed.shape)} at {computed.bits} bits ({size} bytes), "
+            f"described as {list(stated.shape)} at {stated.bits} ({stated.bytes})"
         )
     beyond = [layer.name for layer in manifest.layers if layer.stage != "cloud" and layer.stage > len(exits)]
     if beyond:

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
-from hybrid_model.bundle.calibration import Calibration, ScoreKind
+from hybrid_model.bundle.calibration import Calibration, Part
 from hybrid_model.bundle.ops import Op
-from hybrid_model.bundle.part import Part
 from hybrid_model.errors import DewpointError
+from hybrid_model.exits import ScoreKind
 
 SCHEMA = 1
 Half = Literal["edge", "cloud"]
@@ -138,13 +138,13 @@ class Manifest(Part):
     @model_validator(mode="after")
     def _calibrated(self) -> Self:
         """The exits are those of the working point."""
-        told = self.calibration
-        if told is None:
+        calibration = self.calibration
+        if calibration is None:
             return self
-        if any(one.score != told.score for one in self.exits):
-            raise ValueError(f"the exits were calibrated with {told.score}, and one has another score")
-        thresholds = told.path[told.point].thresholds
-        if tuple(one.threshold for one in self.exits) != thresholds:
+        if any(described.score != calibration.score for described in self.exits):
+            raise ValueError(f"the exits were calibrated with {calibration.score}, and one has another score")
+        thresholds = calibration.path[calibration.point].thresholds
+        if tuple(described.threshold for described in self.exits) != thresholds:
             raise ValueError(f"the exits' thresholds are not {list(thresholds)}, those of the working point")
         return self
 

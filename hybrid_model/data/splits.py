@@ -1,11 +1,11 @@
-"""Fixed divisions of a set of samples: the same rows on every machine and with every NumPy."""
+"""Which rows of a set belong where: fixed divisions, the same on every machine and with every NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from hybrid_model.data.dataset import Int64Array
+from hybrid_model.data.dataset import Dataset, Int64Array
 
 
 def stratified(y: Int64Array, *, count: int, seed: int = 0) -> npt.NDArray[np.bool_]:
@@ -36,3 +36,20 @@ def three_ways(
     rest = np.flatnonzero(~tuned)
     calibrated = stratified(y[rest], count=calibration, seed=seed)
     return rest[~calibrated], np.flatnonzero(tuned), rest[calibrated]
+
+
+def without_overlap(dataset: Dataset, split_name: str) -> npt.NDArray[np.bool_]:
+    """Which samples of a split to keep, (N,) bool, so that no two share a reading; all where nothing overlaps.
+
+    Of every gap-free recording (see `Split.segment`) the first window stays, and then each that begins where the last
+    one kept has ended. Raises KeyError for an unknown split.
+    """
+    split = dataset.split(split_name)
+    kept = np.ones(len(split), dtype=np.bool_)
+    if split.segment is None or dataset.hop is None or not len(split):
+        return kept
+    length = split.x.shape[2]
+    every = -(-length // dataset.hop)
+    begins = np.flatnonzero(np.diff(split.segment, prepend=split.segment[0] - 1))
+    place = np.arange(len(split)) - np.repeat(begins, np.diff(begins, append=len(split)))
+    return np.asarray(place % every == 0)

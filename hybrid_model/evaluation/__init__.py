@@ -2,9 +2,15 @@
 
 from hybrid_model.evaluation.answers import Answers, EvaluationError, answers, answers_on
 from hybrid_model.evaluation.curve import Curve, CurvePoint, curve, require_path
-from hybrid_model.evaluation.figures import Accuracy, Evaluation, ExitErrorBound, evaluate
-from hybrid_model.evaluation.interval import Interval, paired_interval, wilson_interval
-from hybrid_model.evaluation.reduction import EnergyReduction, energy_reduction
+from hybrid_model.evaluation.figures import (
+    Accuracy,
+    EnergyReduction,
+    Evaluation,
+    ExitErrorBound,
+    energy_reduction,
+    evaluate,
+    exit_error_rate,
+)
 
 __all__ = [
     "Accuracy",
@@ -15,13 +21,11 @@ __all__ = [
     "Evaluation",
     "EvaluationError",
     "ExitErrorBound",
-    "Interval",
     "answers",
     "answers_on",
     "curve",
     "energy_reduction",
     "evaluate",
-    "paired_interval",
+    "exit_error_rate",
     "require_path",
-    "wilson_interval",
 ]

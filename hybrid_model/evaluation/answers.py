@@ -14,7 +14,7 @@ from hybrid_model.bundle import Bundle
 from hybrid_model.cloud_half import CloudHalf
 from hybrid_model.data import Dataset
 from hybrid_model.errors import DewpointError
-from hybrid_model.runtime import EdgeEngine
+from hybrid_model.runtime import EdgeEngine, Engine
 
 BATCH = 250
 
@@ -59,7 +59,7 @@ def answers(
     bundle: Bundle,
     x: NDArray[Any],
     *,
-    engine: EdgeEngine | None = None,
+    engine: Engine | None = None,
     cloud: CloudHalf | None = None,
     with_scores: bool = False,
     advance: Callable[[int], None] = lambda count: None,
@@ -103,11 +103,11 @@ def answers_on(
     return answers(bundle, x, with_scores=with_scores, advance=advance)
 
 
-def _scores(bundle: Bundle, engine: EdgeEngine, batch: NDArray[Any]) -> NDArray[np.float64]:
+def _scores(bundle: Bundle, engine: Engine, batch: NDArray[Any]) -> NDArray[np.float64]:
     """Scores (N, E) in the precision in which exits are decided; the engine reports them in a smaller one."""
     logits, _ = engine.exit_logits(batch)
     columns = [
-        exits.score(logits[:, number], kind=one.score, temperature=one.temperature)
-        for number, one in enumerate(bundle.manifest.exits)
+        exits.score(logits[:, number], kind=described.score, temperature=described.temperature)
+        for number, described in enumerate(bundle.manifest.exits)
     ]
     return np.stack(columns, axis=1)

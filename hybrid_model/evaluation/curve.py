@@ -12,9 +12,8 @@ from hybrid_model import energy, exits
 from hybrid_model.bundle import Bundle, Calibration, Manifest
 from hybrid_model.data import Dataset
 from hybrid_model.evaluation.answers import Answers, EvaluationError
-from hybrid_model.evaluation.figures import exit_error_rate, twin_accuracy
-from hybrid_model.evaluation.interval import Interval, wilson_interval
-from hybrid_model.evaluation.reduction import EnergyReduction, energy_reduction
+from hybrid_model.evaluation.figures import EnergyReduction, energy_reduction, exit_error_rate, twin_accuracy
+from hybrid_model.intervals import Interval, wilson_interval
 from hybrid_model.sample_size import mean_lossless_bytes
 
 
@@ -68,17 +67,23 @@ def curve(
     Raises EvaluationError for a bundle that has no path, and ValueError for answers without scores.
     """
     manifest, labels = bundle.manifest, dataset.split(split).y
-    told = require_path(manifest, dataset.name)
+    calibration = require_path(manifest, dataset.name)
     view, sample_bytes = energy.full_view(radio), mean_lossless_bytes(dataset.split(split).x, dataset.kind)
+    # Points that held in the test; none where there was no test, or its first point failed.
+    tested = (
+        range(0)
+        if calibration.start is None or calibration.passed is None
+        else range(calibration.start, calibration.passed + 1)
+    )
     points = []
-    for number, one in enumerate(told.path):
-        left = _exit_index(manifest, said, one.thresholds)
-        share = [float((left == e).mean()) for e in range(len(one.thresholds))]
+    for number, point in enumerate(calibration.path):
+        left = _exit_index(manifest, said, point.thresholds)
+        share = [float((left == e).mean()) for e in range(len(point.thresholds))]
         accuracy = float((said.class_if(left) == labels).mean())
         points.append(
             CurvePoint(
                 number=number,
-                thresholds=list(one.thresholds),
+                thresholds=list(point.thresholds),
                 exit_share=share,
                 edge_share=float((left >= 0).mean()),
                 accuracy=accuracy,
@@ -87,8 +92,8 @@ def curve(
                 energy_reduction=energy_reduction(
                     manifest, share, dataset_name=dataset.name, sample_bytes=sample_bytes, view=view
                 ),
-                passed=told.start is not None and told.passed is not None and told.start <= number <= told.passed,
-                working=number == told.point,
+                passed=number in tested,
+                working=number == calibration.point,
             )
         )
     return Curve(
@@ -98,8 +103,8 @@ def curve(
         split=split,
         fingerprint=dataset.fingerprint(split),
         samples=len(labels),
-        alpha=told.alpha,
-        delta=told.delta,
+        alpha=calibration.alpha,
+        delta=calibration.delta,
         accuracy_edge=float((said.deepest_class == labels).mean()),
         accuracy_cloud=float((said.cloud_class == labels).mean()),
         accuracy_full_precision_twin=twin_accuracy(manifest, dataset, split),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,8 +14,7 @@ from hybrid_model import energy
 from hybrid_model.bundle import Bundle, Manifest
 from hybrid_model.data import Dataset
 from hybrid_model.evaluation.answers import Answers, answers_on
-from hybrid_model.evaluation.interval import Interval, paired_interval, wilson_interval
-from hybrid_model.evaluation.reduction import energy_reduction
+from hybrid_model.intervals import Interval, paired_interval, wilson_interval
 from hybrid_model.sample_size import mean_lossless_bytes, mean_sample_bytes
 
 
@@ -43,6 +42,23 @@ class ExitErrorBound:
     alpha: float | None
     delta: float | None
     observed: float | None
+
+
+@dataclass(frozen=True)
+class EnergyReduction:
+    """Energy of a baseline over energy of the network; an estimate.
+
+    `mac` and `full`: of the own full-precision twin; `*_standard`: of ResNet-32, null for other data than CIFAR.
+    In the view `full` baselines stand in the cloud, and every sample travels there; `*_at_sensor` stand at the sensor,
+    and nothing travels. Null where the bundle's layers do not say how many values they read and write.
+    """
+
+    mac: float
+    mac_standard: float | None
+    full: float | None
+    full_standard: float | None
+    full_at_sensor: float | None
+    full_standard_at_sensor: float | None
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,33 @@ def evaluate(
     )
 
 
+def energy_reduction(
+    manifest: Manifest,
+    exit_share: Sequence[float],
+    *,
+    dataset_name: str,
+    sample_bytes: float,
+    view: energy.View = energy.FULL,
+) -> EnergyReduction:
+    """`exit_share` (E,): who leaves where; the others rise. `sample_bytes`: of a whole sample sent to a baseline."""
+    layers, classes = manifest.layers, len(manifest.classes)
+    has_standard = dataset_name in energy.STANDARD_FOR
+
+    def reduction(of_view: energy.View, sent_bytes: float) -> tuple[float, float | None]:
+        spent = energy.mean_energy_j(layers, exit_share, of_view, manifest.cut.bytes)
+        standard = (
+            energy.standard_energy_j(view=of_view, sent_bytes=sent_bytes, classes=classes) if has_standard else None
+        )
+        own = energy.twin_energy_j(layers, of_view, sent_bytes) / spent
+        return own, None if standard is None else standard / spent
+
+    known = energy.has_traffic(layers)
+    mac, mac_standard = reduction(energy.MAC, 0.0)
+    full, full_standard = reduction(view, sample_bytes) if known else (None, None)
+    at_sensor, standard_at_sensor = reduction(view, 0.0) if known else (None, None)
+    return EnergyReduction(mac, mac_standard, full, full_standard, at_sensor, standard_at_sensor)
+
+
 def twin_accuracy(manifest: Manifest, dataset: Dataset, split: str) -> float | None:
     """The full-precision twin's accuracy, if it was measured on the very samples of this split."""
     twin = manifest.twin
@@ -176,10 +219,10 @@ def _interval(share: float | None, samples: int) -> Interval | None:
 
 
 def _error_bound(manifest: Manifest, errors: list[float | None]) -> ExitErrorBound:
-    found, told = [one for one in errors if one is not None], manifest.calibration
-    holds = told if told is not None and told.guaranteed else None
+    calibration = manifest.calibration
+    holds = calibration if calibration is not None and calibration.guaranteed else None
     return ExitErrorBound(
         alpha=holds.alpha if holds else None,
         delta=holds.delta if holds else None,
-        observed=max(found, default=None),
+        observed=max((rate for rate in errors if rate is not None), default=None),
     )

@@ -1,4 +1,4 @@
-"""Is the edge still right? Disagreement with its interval, drift of scores, and what other thresholds would do.
+"""Is the edge still right? Drift of scores, and what other thresholds would do.
 
 Arithmetic on counts and scores, without labels. NumPy alone: the edge worker imports it.
 """
@@ -6,12 +6,10 @@ Arithmetic on counts and scores, without labels. NumPy alone: the edge worker im
 from hybrid_model.monitoring.drift import Drift, ScoreWindows
 from hybrid_model.monitoring.psi import QUANTILE, Reference, null_quantile
 from hybrid_model.monitoring.whatif import PathWeights, WhatIfPath, WhatIfPoint, what_if_curve
-from hybrid_model.monitoring.wilson import Interval, wilson_interval
 
 __all__ = [
     "QUANTILE",
     "Drift",
-    "Interval",
     "PathWeights",
     "Reference",
     "ScoreWindows",
@@ -19,5 +17,4 @@ __all__ = [
     "WhatIfPoint",
     "null_quantile",
     "what_if_curve",
-    "wilson_interval",
 ]

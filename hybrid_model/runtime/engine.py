@@ -17,7 +17,7 @@ from hybrid_model import cut as cut_codec
 from hybrid_model.bundle import Bundle
 from hybrid_model.runtime.native_walker import NativeWalker, native_kernels
 from hybrid_model.runtime.plan import Plan, build_plan
-from hybrid_model.runtime.result import EdgeResult, joined
+from hybrid_model.runtime.protocol import EdgeResult, joined
 from hybrid_model.runtime.staged import ExitRule, ReferenceWalker, Walker
 
 #: Kernels by name, the best first: those of the C extension that this machine can run, and the NumPy reference.

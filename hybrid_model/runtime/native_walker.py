@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hybrid_model.bundle import ops
 from hybrid_model.runtime.plan import Plan, Step
-from hybrid_model.runtime.result import EdgeResult
+from hybrid_model.runtime.protocol import EdgeResult
 from hybrid_model.runtime.staged import ExitRule, Walk
 
 Array = npt.NDArray[Any]

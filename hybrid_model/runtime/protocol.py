@@ -1,16 +1,49 @@
-"""What anything that runs the edge half of a bundle offers."""
+"""What anything that runs the edge half of a bundle offers, and what it answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hybrid_model.runtime.result import EdgeResult
+__all__ = ["EdgeResult", "Engine", "joined"]
 
-__all__ = ["Engine"]
+
+@dataclass(frozen=True, eq=False)
+class EdgeResult:
+    """The edge's answers for N samples and E exits.
+
+    exit_index (N,) int8: the exit at which a sample left, -1 = escalated.
+    class_index (N,) int32 and confidence (N,) float32: the class and the greatest probability (softmax at that exit's
+    temperature) of the exit at which the sample left, of the last exit where it was escalated; confidence is 0 where
+    the logits are not finite.
+    exit_classes (N, E) int32, -1 where an exit was not computed; exit_scores (N, E) float32, NaN there.
+    features: packed bytes at the cut for escalated samples (with `force_cut` for all), else None.
+    """
+
+    exit_index: npt.NDArray[np.int8]
+    class_index: npt.NDArray[np.int32]
+    confidence: npt.NDArray[np.float32]
+    exit_classes: npt.NDArray[np.int32]
+    exit_scores: npt.NDArray[np.float32]
+    features: list[bytes | None]
+
+
+def joined(parts: list[EdgeResult]) -> EdgeResult:
+    """The results of a batch's parts as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return EdgeResult(
+        exit_index=np.concatenate([p.exit_index for p in parts]),
+        class_index=np.concatenate([p.class_index for p in parts]),
+        confidence=np.concatenate([p.confidence for p in parts]),
+        exit_classes=np.concatenate([p.exit_classes for p in parts]),
+        exit_scores=np.concatenate([p.exit_scores for p in parts]),
+        features=[f for p in parts for f in p.features],
+    )
 
 
 class Engine(Protocol):

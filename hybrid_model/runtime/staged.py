@@ -17,7 +17,7 @@ from hybrid_model.runtime import reference
 from hybrid_model.runtime.blas import use_one_thread
 from hybrid_model.runtime.packing import unpack_words
 from hybrid_model.runtime.plan import Plan, Step
-from hybrid_model.runtime.result import EdgeResult
+from hybrid_model.runtime.protocol import EdgeResult
 
 Array = npt.NDArray[Any]
 Kernel = Callable[..., Array]

@@ -1,16 +1,17 @@
-"""Training: recipes in readable files, a resumable loop, calibration of the exits, export to a bundle."""
+"""Training: recipes in readable files, and a resumable loop with its checkpoints."""
 
-from hybrid_model.training.export import export_bundle
-from hybrid_model.training.loop import TrainingError, TrainingRun, train
+from hybrid_model.training.checkpoint import stored_run
+from hybrid_model.training.loop import train
 from hybrid_model.training.recipe import Recipe, RecipeError, load_recipe, recipe_names
+from hybrid_model.training.run import TrainingError, TrainingRun
 
 __all__ = [
     "Recipe",
     "RecipeError",
     "TrainingError",
     "TrainingRun",
-    "export_bundle",
     "load_recipe",
     "recipe_names",
+    "stored_run",
     "train",
 ]

@@ -7,43 +7,24 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 
 from hybrid_model.data import Dataset, Split
-from hybrid_model.errors import DewpointError
 from hybrid_model.nn import HybridNetwork, HybridOutput
+from hybrid_model.nn.layers import QuantConv2d
 from hybrid_model.training.augment import AUGMENTATIONS
 from hybrid_model.training.checkpoint import Checkpoint
 from hybrid_model.training.losses import exit_loss, final_loss, joint_loss
-from hybrid_model.training.machine import machine_kind
 from hybrid_model.training.optimizers import build_optimizers
 from hybrid_model.training.precision import autocast, choose_precision
-from hybrid_model.training.progressive import ProgressiveBinarization
 from hybrid_model.training.recipe import Recipe, Schedule
-
-
-class TrainingError(DewpointError, RuntimeError):
-    """A run that cannot go on; the message says why."""
-
-
-@dataclass
-class TrainingRun:
-    """A trained network and how it came about."""
-
-    network: HybridNetwork
-    recipe: Recipe
-    precision: str
-    seconds: float
-    history: list[dict[str, float]] = field(default_factory=list)
-    twin: TrainingRun | None = None
-    machine: str = "unknown"
+from hybrid_model.training.run import TrainingError, TrainingRun, machine_kind
 
 
 def _share_of_peak(schedule: Schedule, progress: float) -> float:
@@ -74,6 +55,23 @@ def predict(
         exits.append(torch.stack(out.exits, dim=1).cpu().numpy())
         finals.append(out.final.cpu().numpy())
     return np.concatenate(exits), np.concatenate(finals)
+
+
+class ProgressiveBinarization:
+    """Lets the one-bit convolutions of `network` keep real weights for the first `share` of a run.
+
+    A network with binary activations and real weights is the better start for one with both binary
+    (Liu et al. 2020, ReActNet, arXiv 2003.03488, section 5).
+    """
+
+    def __init__(self, network: nn.Module, share: float) -> None:
+        self._share = share
+        self._convolutions = [m for m in network.modules() if isinstance(m, QuantConv2d) and m.weight_bits == 1]
+
+    def at(self, progress: float) -> None:
+        """Sets the bits of the weights for a run that has come so far, 0..1."""
+        for convolution in self._convolutions:
+            convolution.weight_bits = 32 if progress < self._share else 1
 
 
 class _Trainer:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hybrid_model.calibration import OperatingPoint
 from hybrid_model.errors import DewpointError
 from hybrid_model.nn.architecture import Architecture
 from hybrid_model.nn.backbones import FAMILIES
@@ -58,24 +59,6 @@ class Losses(BaseModel):
     distillation_temperature: float = Field(default=2.0, gt=0)
     teacher: float = Field(default=0.0, ge=0.0, le=1.0)
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
-
-
-class OperatingPoint(BaseModel):
-    """How the exits are calibrated, see `hybrid_model.training.calibration`.
-
-    `by` says what chooses the working point: an `edge_share`; an `accuracy_budget`, the accuracy that may be lost
-    against the cloud half alone, as a share; or the `guarantee` that no exit's error rate is above `alpha`. Whatever
-    chooses, the path is tested for `alpha` at level `delta`.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    score: Literal["entropy", "max_probability", "margin"] = "entropy"
-    fit_temperature: bool = True
-    by: Literal["edge_share", "accuracy_budget", "guarantee"] = "edge_share"
-    edge_share: float = Field(default=0.65, gt=0, le=1)
-    accuracy_budget: float = Field(default=0.01, ge=0, le=1)
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    delta: float = Field(default=0.05, gt=0, lt=1)
 
 
 class Recipe(BaseModel):

@@ -45,9 +45,9 @@ def train(
     Example: `dewpoint train digits --out digits.dew`
     """
     from hybrid_model import data
+    from hybrid_model.export import export_bundle
     from hybrid_model.training import load_recipe
     from hybrid_model.training import train as run_training
-    from hybrid_model.training.export import export_bundle
 
     plan = load_recipe(recipe)
     if seed is not None:
@@ -83,9 +83,8 @@ def export(
     Example: `dewpoint export checkpoints/digits-s0.pt --out digits.dew`
     """
     from hybrid_model import data
-    from hybrid_model.training import load_recipe
-    from hybrid_model.training.export import export_bundle
-    from hybrid_model.training.stored_run import stored_run
+    from hybrid_model.export import export_bundle
+    from hybrid_model.training import load_recipe, stored_run
 
     named = recipe or checkpoint.stem.rpartition("-s")[0]
     if not checkpoint.is_file():
@@ -142,8 +141,7 @@ def calibrate(
     from rich.progress import Progress
 
     from hybrid_model import bundle as bundle_file
-    from hybrid_model import data
-    from hybrid_model.training import calibration
+    from hybrid_model import calibration, data
     from services.cli.views import calibration_view
 
     ways = {"edge_share": edge_share, "accuracy_budget": accuracy_budget, "guarantee": guarantee}
@@ -200,8 +198,8 @@ def explore(
         import optuna  # noqa: F401
     except ImportError:
         fail("`explore` needs Optuna; install it: pip install 'dewpoint[explore]'")
-    from hybrid_model.training.exploration import Exploration, load_space
-    from hybrid_model.training.exploration import report as reports
+    from hybrid_model.exploration import Exploration, load_space
+    from hybrid_model.exploration import report as reports
     from services.cli.interruption import interruptible
 
     must_be_writable(picture)

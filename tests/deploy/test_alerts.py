@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hybrid_model.monitoring.wilson import wilson_interval
+from hybrid_model.intervals import wilson_interval
 from tests.deploy.alert_cases import CASES, Series
 from tests.deploy.conftest import DEPLOY, ROOT
 from tests.deploy.promtool import promtool

@@ -12,15 +12,8 @@ from hybrid_model import data, energy
 from hybrid_model.bundle import Layer
 from hybrid_model.bundle.manifest import Twin
 from hybrid_model.energy import mean_energy_j, path_energy_j, twin_energy_j
-from hybrid_model.evaluation import (
-    Answers,
-    EvaluationError,
-    energy_reduction,
-    evaluate,
-    paired_interval,
-    wilson_interval,
-)
-from hybrid_model.evaluation.figures import exit_error_rate
+from hybrid_model.evaluation import Answers, EvaluationError, energy_reduction, evaluate, exit_error_rate
+from hybrid_model.intervals import paired_interval, wilson_interval
 
 
 def _shipped(name):

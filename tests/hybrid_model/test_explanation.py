@@ -12,9 +12,8 @@ import pytest
 from hybrid_model import bundle, exits
 from hybrid_model.bundle import Bundle, Manifest
 from hybrid_model.explanation import Engine, explain
-from hybrid_model.runtime import EdgeEngine
+from hybrid_model.runtime import EdgeEngine, EdgeResult
 from hybrid_model.runtime.engine import KERNELS
-from hybrid_model.runtime.result import EdgeResult
 from tests.hybrid_model.small_bundle import samples, small_network
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from hybrid_model.evaluation import Evaluation, Interval
+from hybrid_model.evaluation import Evaluation
+from hybrid_model.intervals import Interval
 
 Row = tuple[str, str, str]
 _FORMATS = {

@@ -7,7 +7,7 @@ from typing import Final
 
 from nicegui import ui
 
-from hybrid_model.monitoring import wilson_interval
+from hybrid_model.intervals import wilson_interval
 from services.budgets import BUDGETS
 from services.console.page.desk import Desk
 from services.console.page.elements import Text, box, panel

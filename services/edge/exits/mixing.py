@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hybrid_model.runtime import EdgeResult, Engine
-from hybrid_model.runtime.result import joined
+from hybrid_model.runtime import EdgeResult, Engine, joined
 
 __all__ = ["decide"]
 

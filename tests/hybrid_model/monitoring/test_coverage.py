@@ -9,7 +9,7 @@ import pytest
 
 from hybrid_model import bundle, data
 from hybrid_model.evaluation import answers
-from hybrid_model.monitoring import wilson_interval
+from hybrid_model.intervals import wilson_interval
 
 RUNS = 1000
 

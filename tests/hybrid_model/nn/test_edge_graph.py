@@ -7,13 +7,13 @@ from torch import nn
 
 from hybrid_model import bundle as bundle_file
 from hybrid_model import cut as cut_codec
+from hybrid_model.export.cloud_tensors import cloud_tensors
 from hybrid_model.nn import Architecture, HybridNetwork
 from hybrid_model.nn.backbones import digits_net, resnet, sensor_net, wide_edge
 from hybrid_model.nn.edge_graph import edge_graph, integer_thresholds
 from hybrid_model.nn.quantizers import ClippedLevels
 from hybrid_model.nn.summary import layer_table
 from hybrid_model.runtime import EdgeEngine
-from hybrid_model.training.cloud_tensors import cloud_tensors
 from tests.hybrid_model.watched import NEAR, WatchedEdge, engine_codes, partings
 
 SMALL = {"depth": 8, "widths": (8, 16, 24), "edge_convolutions": 4}

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from hybrid_model import data
+from hybrid_model.export.bundle import twin_figures
 from hybrid_model.nn import HybridNetwork
 from hybrid_model.training import load_recipe, train
 from hybrid_model.training.loop import start_from
 from hybrid_model.training.losses import final_loss
 from hybrid_model.training.recipe import Losses
-from hybrid_model.training.twin import twin_figures
 
 
 @pytest.fixture(scope="module")
