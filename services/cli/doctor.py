@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hybrid_model import bundle as bundle_file
-from hybrid_model.bundle import BundleError
+from hybrid_model.bundle import BundleError, Manifest
 from services import settings as settings_file
-from services.feature_stream import StreamFullError, StreamUnavailableError
+from services.feature_stream import StreamUnavailableError
 from services.feature_stream.link import RedisLink
 from services.mqtt import MqttError, MqttLink
 from services.security.feature_keys import FeatureKeys
@@ -93,6 +93,7 @@ def _bundle(loaded: Settings) -> Iterator[Finding]:
         return
     manifest = bundle.manifest
     yield Finding("bundle", "good", f"{manifest.name}, network id {manifest.network_id}, {bundle.path}")
+    yield from _inputs(loaded, manifest)
     from hybrid_model.runtime import EdgeEngine
 
     try:
@@ -105,6 +106,22 @@ def _bundle(loaded: Settings) -> Iterator[Finding]:
         yield Finding("kernel", "note", "numpy: the reference; right, but slow")
     else:
         yield Finding("kernel", "good", engine.kernel)
+
+
+def _inputs(loaded: Settings, manifest: Manifest) -> Iterator[Finding]:
+    """What keeps an edge worker from starting with these inputs and sinks."""
+    from services.edge.errors import EdgeError
+    from services.edge.ingest.decoding import payload_kind
+    from services.edge.publish.sinks import SINKS
+
+    for source in loaded.edge.inputs:
+        try:
+            payload_kind(manifest.input, source, loaded.limits)
+        except EdgeError as error:
+            yield Finding("input", "wrong", str(error), "change the input, or set edge.bundle to one that it can feed")
+    for name in loaded.edge.label_sinks:
+        if name not in SINKS:
+            yield Finding("label sink", "wrong", f"{name!r} is unknown", f"take some of {', '.join(SINKS)}")
 
 
 def _cloud_half(loaded: Settings) -> Iterator[Finding]:
@@ -151,7 +168,7 @@ def _redis(loaded: Settings) -> Iterator[Finding]:
         link = RedisLink(loaded.redis)
         link.ping()
         info, (seconds, microseconds) = link.optional([("INFO",), ("TIME",)])
-    except (StreamUnavailableError, StreamFullError, SettingsError, OSError) as error:
+    except (StreamUnavailableError, SettingsError, OSError) as error:
         remedy = "start Redis, or mend [redis] host, port, username, password_file, tls"
         yield Finding("Redis", "wrong", str(error), remedy)
         return
@@ -209,7 +226,7 @@ def _answers_anyone(chosen: RedisSettings) -> bool:
     stranger = RedisLink(chosen.model_copy(update=nobody))
     try:
         stranger.ping()
-    except (StreamUnavailableError, StreamFullError):
+    except StreamUnavailableError:
         return False
     finally:
         stranger.close()

@@ -13,7 +13,7 @@ from services.cloud.batch import Job, JobReader, Locked, Unreadable, halves, inf
 from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network, Networks
 from services.common.logs import SparseLog
-from services.feature_stream import Answer, CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
+from services.feature_stream import Answer, CloudFeatures, Delivery, StreamUnavailableError
 from services.messages import Escalation
 from services.metrics import OTHER_DEVICE, CloudMetrics, DeviceNames
 
@@ -73,7 +73,7 @@ class Auditor:
         """Check one small batch, of the next stream that has any."""
         try:
             self._waiting = self._check_next()
-        except (StreamUnavailableError, StreamFullError) as error:  # if it is away, whoever reads hard samples notices
+        except StreamUnavailableError as error:  # if it is away, whoever reads hard samples notices
             self._waiting = False
             self._log.warning("audits_not_taken", error=str(error))
         except Exception as error:  # statistics must stop no worker

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from services.common.logs import get_logger
-from services.feature_stream import CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
+from services.feature_stream import CloudFeatures, Delivery, StreamUnavailableError
 
 __all__ = ["LeaseKeeper", "Watchdog"]
 
@@ -142,7 +142,7 @@ class LeaseKeeper:
             return
         try:
             not_renewed = self._features.renew(held)
-        except (StreamUnavailableError, StreamFullError) as error:
+        except StreamUnavailableError as error:
             _log.warning("leases_not_renewed", leases=len(held), error=str(error))
             return
         except Exception:  # whatever it is, the next turn may renew them, and the bound of a forward must hold

@@ -12,7 +12,7 @@ from services.cloud.leases import LeaseKeeper
 from services.cloud.networks import Network
 from services.common.backoff import BackOff
 from services.common.logs import SparseLog
-from services.feature_stream import Answer, CloudFeatures, Delivery, Missed, StreamFullError, StreamUnavailableError
+from services.feature_stream import Answer, CloudFeatures, Delivery, Missed, StreamUnavailableError
 from services.messages import Escalation, EscalationHead
 from services.metrics import CloudMetrics, observe
 from services.traces import CloudSpans, CloudTraces
@@ -204,7 +204,7 @@ class BatchRunner:
         while True:
             try:
                 return call(), back_off.failures > 0
-            except (StreamUnavailableError, StreamFullError):
+            except StreamUnavailableError:
                 patience_s = self._features.lease_s
                 if self._stopping.is_set():
                     patience_s = min(patience_s, _DRAIN_PATIENCE_S)

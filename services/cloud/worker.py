@@ -15,7 +15,7 @@ from services.cloud.networks import Networks
 from services.cloud.runner import BatchRunner
 from services.common.backoff import BackOff
 from services.common.logs import get_logger
-from services.feature_stream import CloudFeatures, Delivery, StreamFullError, StreamUnavailableError
+from services.feature_stream import CloudFeatures, Delivery, StreamUnavailableError
 from services.metrics import CloudMetrics
 from services.settings import CloudSettings
 
@@ -106,9 +106,9 @@ class CloudWorker:
                 try:
                     self._turn()
                     self._note_reachable()
-                except (StreamUnavailableError, StreamFullError) as error:
+                except StreamUnavailableError as error:
                     self._note_unreachable(error)
-            with suppress(StreamUnavailableError, StreamFullError):
+            with suppress(StreamUnavailableError):
                 self._features.retire(silent_s=self._silent_s, leave=True)
         finally:
             self._keeper.stop()

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Final
 
 from hybrid_model.errors import DewpointError
-from services.feature_stream import StreamFullError, StreamUnavailableError
+from services.feature_stream import StreamUnavailableError
 from services.feature_stream.dead import FINAL_BEFORE, DeadLetters, LetterId
 from services.settings import RedisSettings
 
@@ -45,7 +45,7 @@ class Letters:
         """The oldest 200."""
         try:
             found = [letter.to_json() for letter in islice(self._dead.letters(), SHOWN_MAX + 1)]
-        except (StreamUnavailableError, StreamFullError) as error:
+        except StreamUnavailableError as error:
             raise LettersError(str(error)) from None
         return LetterList(tuple(found[:SHOWN_MAX]), len(found) > SHOWN_MAX)
 
@@ -55,6 +55,6 @@ class Letters:
             outcome = self._dead.replay(LetterId.parse(letter))
         except ValueError as error:
             return str(error)
-        except (StreamUnavailableError, StreamFullError) as error:
+        except StreamUnavailableError as error:
             raise LettersError(str(error)) from None
         return outcome.reason or None

@@ -38,6 +38,14 @@ def test_nothing_is_wrong_where_all_is_there(tmp_path, good):
     assert {"settings", "bundle", "kernel", "MQTT broker", "Redis", "spool", "clock"} <= _found(findings).keys()
 
 
+def test_inputs_and_sinks_that_keep_an_edge_worker_from_starting_are_found_before(tmp_path, good):
+    good["edge"] |= {"inputs": [{"topic": "in/{device}", "kind": "sensor"}], "label_sinks": ["mqtt", "kafka"]}
+    found = _found(doctor.examine(_config(tmp_path, **good)))
+    assert "which readings cannot make up" in found["input"].detail
+    assert "'kafka' is unknown" in found["label sink"].detail
+    assert {found[subject].state for subject in ("input", "label sink")} == {"wrong"}
+
+
 def test_a_broker_and_a_redis_that_do_not_answer_are_told_with_their_addresses(tmp_path, good):
     good |= {"mqtt": {"port": 9}, "redis": {"port": 9}}
     found = _found(doctor.examine(_config(tmp_path, **good)))

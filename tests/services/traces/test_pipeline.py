@@ -231,5 +231,6 @@ def test_a_sample_that_comes_again_in_another_trace_is_the_same(pipeline: Start,
     states = ("in_hand", "final", "done")
     again = "samples_redelivered_total"
     wait_for(lambda: sum(running.site.count(again, state=state) for state in states) == 2, "two redeliveries")
+    wait_for(lambda: running.labels, "the label")
     assert len({label.encode() for label, _ in running.labels}) == 1
     assert running.site.count("drops_total", reason="id_reused") == 0
