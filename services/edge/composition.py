@@ -213,7 +213,6 @@ def _escalations(
     )
     sender = Sender(
         streams=streams,
-        journal=journal,
         resend=Resend(streams=streams, journal=journal, replies=replies, finals=finals, per_s=edge.resend_per_s),
         finals=finals,
         audits=audit_queue,

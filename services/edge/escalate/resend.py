@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from services.common.logs import SparseLog
@@ -17,6 +18,7 @@ from services.edge.journal import Journal
 from services.edge.journal.records import Key, WaitingRow
 from services.edge.publish import Finals
 from services.feature_stream import EntryState
+from services.messages import Escalation
 
 __all__ = ["Resend"]
 
@@ -83,6 +85,18 @@ class Resend:
         taken = [self._gone.popleft() for _ in range(min(int(self._allowed), len(self._gone)))]
         self._allowed -= len(taken)
         return taken
+
+    def next_attempts(self, rows: Sequence[WaitingRow]) -> dict[StreamKey, list[Escalation]]:
+        """Store the next attempt of those of `rows` that still wait; by stream. Raises StorageError."""
+        by_stream: dict[StreamKey, list[Escalation]] = defaultdict(list)
+        for row in rows:
+            last = Escalation.decode(row.escalation)
+            by_stream[row.network, row.partitions].append(replace(last, attempt=last.attempt + 1))
+        due: dict[StreamKey, list[Escalation]] = {}
+        for key, attempts in by_stream.items():
+            waits = self._journal.escalate_again([((each.device, each.id), each.encode()) for each in attempts])
+            due[key] = [attempt for attempt, still in zip(attempts, waits, strict=True) if still]
+        return {key: attempts for key, attempts in due.items() if attempts}
 
     def _look(self, passed_over: Callable[[Key], bool]) -> None:
         assert self._after is not None

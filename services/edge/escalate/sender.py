@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Final
 
 from services.common.backoff import BackOff
@@ -22,7 +21,6 @@ from services.edge.escalate.audit_queue import AuditQueue
 from services.edge.escalate.back_pressure import QueueLimits, QueueWatch
 from services.edge.escalate.resend import Resend
 from services.edge.escalate.streams import Streams
-from services.edge.journal import Journal
 from services.edge.journal.records import Key, WaitingRow
 from services.edge.publish import Finals
 from services.feature_stream import EdgeFeatures, StreamFullError, StreamUnavailableError
@@ -49,7 +47,6 @@ class Sender:
 
     Args:
         streams: Where to.
-        journal: The rows that wait.
         resend: Finds the rows that are to be sent again.
         finals: Settles what the stream has no room for.
         audits: What is sent when no hard sample waits.
@@ -63,7 +60,6 @@ class Sender:
         self,
         *,
         streams: Streams,
-        journal: Journal,
         resend: Resend,
         finals: Finals,
         audits: AuditQueue,
@@ -72,7 +68,7 @@ class Sender:
         traces: EdgeTraces,
         limits: QueueLimits,
     ) -> None:
-        self._streams, self._journal, self._resend, self._finals = streams, journal, resend, finals
+        self._streams, self._resend, self._finals = streams, resend, finals
         self._audits, self._metrics, self._devices, self._traces = audits, metrics, devices, traces
         self._queue = QueueWatch(limits)
         self._log, self._sparse_log = get_logger("edge"), SparseLog("edge")
@@ -228,20 +224,12 @@ class Sender:
         """Make the edge's label final, but where an entry stands: an earlier try may have added it unseen."""
         standing = self._streams.current.entries_exist(keys)
         lost = [key for key, stands in zip(keys, standing, strict=True) if not stands]
-        self._finals.settle(list(self._journal.waiting_rows(lost).values()), "shed")
+        self._finals.settle_keys(lost, "shed")
 
     def _send_again(self, rows: Sequence[WaitingRow]) -> None:
-        for key in {(row.network, row.partitions) for row in rows}:
-            attempts = []
-            for row in rows:
-                if (row.network, row.partitions) == key:
-                    last = Escalation.decode(row.escalation)
-                    attempts.append(replace(last, attempt=last.attempt + 1))
-            still = self._journal.escalate_again([((each.device, each.id), each.encode()) for each in attempts])
-            due = [attempt for attempt, waits in zip(attempts, still, strict=True) if waits]
-            if due:
-                self._sparse_log.info("escalating_again", rows=len(due), network=key[0])
-                self._send(self._streams.by_key[key], due, again=True)
+        for key, attempts in self._resend.next_attempts(rows).items():
+            self._sparse_log.info("escalating_again", rows=len(attempts), network=key[0])
+            self._send(self._streams.by_key[key], attempts, again=True)
 
     def _reached(self) -> None:
         self._metrics.redis_reachable.set(1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from services.edge.exits import ExitControl
 from services.edge.journal import Journal
-from services.edge.journal.records import Network, WaitingRow
+from services.edge.journal.records import Key, Network, WaitingRow
 from services.edge.publish.labels import Settlement, cloud_final, edge_final
 from services.edge.publish.outbox import Outbox
 from services.messages import Label, Reply
@@ -30,7 +30,7 @@ class Finals:
         devices: DeviceNames,
         traces: EdgeTraces,
     ) -> None:
-        self._outbox, self._exits, self._traces = outbox, exits, traces
+        self._journal, self._outbox, self._exits, self._traces = journal, outbox, exits, traces
         self._metrics, self._devices = metrics, devices
         self._networks = journal.networks.all()
         self._latency_s = metrics.label_latency_s.labels(path="cloud")
@@ -42,6 +42,10 @@ class Finals:
     def settle(self, rows: Sequence[WaitingRow], reason: Settlement) -> int:
         """Make the edge's own labels final. Returns how many rows were still waiting."""
         return self._finalise([(row, edge_final(Label.decode(row.label), reason)) for row in rows])
+
+    def settle_keys(self, keys: Iterable[Key], reason: Settlement) -> int:
+        """As `settle`, for those of `keys` whose row is waiting."""
+        return self.settle(list(self._journal.waiting_rows(keys).values()), reason)
 
     def answer(self, answers: Sequence[tuple[WaitingRow, Reply]]) -> int:
         """Finalise by replies: the cloud's class, or the edge's label (`failed`) where the reply is an error or absurd.

@@ -64,7 +64,7 @@ class RowUpkeep:
         if not expired:
             return
         try:
-            self._finals.settle(list(self._journal.waiting_rows(expired).values()), reason)
+            self._finals.settle_keys(expired, reason)
         except BaseException:
             self.deadlines.add((key, 0.0) for key in expired)
             raise
