@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
@@ -152,6 +153,9 @@ def test_spans_are_sent_at_the_end_whatever_the_form_of_the_endpoint() -> None:
 def test_a_collector_that_is_away_costs_neither_time_nor_more_than_a_warning(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    library = logging.getLogger("opentelemetry")
+    for handler in list(library.handlers):  # it has a bound of its own, which tests before this one may have reached
+        library.removeHandler(handler)
     metrics = EdgeMetrics()
     one = exporter(f"http://127.0.0.1:{free_port()}", metrics)
     for _ in range(4):
