@@ -24,6 +24,7 @@ class WorkerGauges:
         metrics, link = self._metrics, self._connection.link
         metrics.inbox_length.set(len(self._connection.inbox))
         metrics.mqtt_connected.set(link.connected)
+        metrics.publishes_in_flight.set(link.owed)
         metrics.journal_bytes.set(self._journal.bytes_used)
         metrics.journal_waiting_ratio.set(self._limits.waiting_ratio)
         for state, count in self._journal.counts.items():

@@ -39,8 +39,11 @@ def test_nothing_is_wrong_where_all_is_there(tmp_path, good):
 
 
 def test_inputs_and_sinks_that_keep_an_edge_worker_from_starting_are_found_before(tmp_path, good):
-    good["edge"] |= {"inputs": [{"topic": "in/{device}", "kind": "sensor"}], "label_sinks": ["mqtt", "kafka"]}
-    found = _found(doctor.examine(_config(tmp_path, **good)))
+    good["edge"] |= {"label_sinks": ["mqtt", "kafka"]}
+    config = _config(tmp_path, **good)
+    with config.open("a") as file:
+        file.write('\n[[edge.inputs]]\ntopic = "in/{device}"\nkind = "sensor"\n')
+    found = _found(doctor.examine(config))
     assert "which readings cannot make up" in found["input"].detail
     assert "'kafka' is unknown" in found["label sink"].detail
     assert {found[subject].state for subject in ("input", "label sink")} == {"wrong"}

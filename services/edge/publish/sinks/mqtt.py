@@ -28,7 +28,6 @@ class MqttSink(LabelSink):
         statuses: tuple[LabelStatus, ...] = ("final", "provisional", "correction")
         self._published = {status: metrics.labels_published.labels(status=status) for status in statuses}
         self._unheard = {status: metrics.labels_without_subscriber.labels(status=status) for status in statuses}
-        self._in_flight = metrics.publishes_in_flight
 
     def put(self, label: OutgoingLabel, on_done: Callable[[bool], None]) -> bool:
         """Queue it at the connection, which sends it now or after the next connect."""
@@ -41,7 +40,6 @@ class MqttSink(LabelSink):
 
     def _answered(self, status: LabelStatus, on_done: Callable[[bool], None], outcome: Outcome) -> None:
         """In the link's thread."""
-        self._in_flight.set(self._link.owed)
         if outcome.taken:
             counted = self._unheard if outcome is Outcome.NO_SUBSCRIBERS else self._published
             counted[status].inc()
