@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 
+from services.common.logs import configure
 from services.servers import (
     Broker,
     BrokerKind,
@@ -21,6 +22,7 @@ from services.servers import (
     ServerMissingError,
     find_redis_server,
 )
+from services.settings import LogSettings
 from tests.services.counters import moved_counters, must_move
 
 pytest_plugins = ["tests.hypothesis_profile"]
@@ -50,6 +52,13 @@ def _counters_move(request: pytest.FixtureRequest) -> Iterator[None]:
     with moved_counters() as moved:
         yield
     assert not wanted - moved, f"nothing moves {', '.join(sorted(wanted - moved))} any more"
+
+
+@pytest.fixture(autouse=True)
+def _log_level() -> Iterator[None]:
+    """A command that ran in the test's own process has set the level of the log; the next test begins as any."""
+    yield
+    configure(LogSettings(level="warning"))
 
 
 @pytest.fixture

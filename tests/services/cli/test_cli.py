@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli import app
+from tests.services.cli.forked import ForkedCommands
 
 OURS = (
     "train",
@@ -32,6 +33,12 @@ def _run(*arguments):
 def _process(*arguments, **options):
     command = [sys.executable, "-m", "services.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    with ForkedCommands(tmp_path_factory.mktemp("forked")) as forked:
+        yield forked
 
 
 def test_help_names_every_command():
@@ -93,8 +100,8 @@ def test_help_loads_neither_torch_nor_numpy():
         (("cloud", "--config", "nothing.toml"), "nothing.toml"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_with_exit_status_2(arguments, reason, tmp_path):
-    ended = _process(*arguments, cwd=tmp_path, env=_environment(tmp_path))
+def test_a_mistake_is_told_in_one_line_with_exit_status_2(arguments, reason, tmp_path, commands):
+    ended = commands.run(*arguments, folder=tmp_path, environment=_environment(tmp_path))
     assert ended.returncode == 2, ended.stderr
     assert "Traceback" not in ended.stderr
     told = [line for line in ended.stderr.splitlines() if reason in line]

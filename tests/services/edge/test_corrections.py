@@ -96,4 +96,4 @@ def test_a_reply_that_comes_twice_in_one_read_is_counted_twice(
         both.execute()
     wait_for(lambda: site.finals(), "the final label")
     wait_for(lambda: site.count("replies_received_total", outcome="late") == 1, "the second reply is counted")
-    assert site.count("replies_received_total", outcome="finalised") == 1
+    wait_for(lambda: site.count("replies_received_total", outcome="finalised") == 1, "the first as well")
