@@ -13,12 +13,14 @@ from typing import NamedTuple, Self
 
 #: What the commands import, before anything is forked.
 _SERVER = """
-import importlib, json, os, sys
+import gc, importlib, json, os, sys, traceback
 
 for name in ("torch", "sklearn.datasets", "matplotlib", "optuna", "services.cli", "services.demo", "services.settings",
              "services.edge.process", "services.cloud.process", "services.sources.stream", "hybrid_model.training",
              "hybrid_model.exploration", "hybrid_model.evaluation", "hybrid_model.calibration"):
     importlib.import_module(name)
+
+gc.freeze()  # what the children share they shall not copy only to look at it
 
 for line in sys.stdin:
     asked = json.loads(line)
@@ -30,7 +32,17 @@ for line in sys.stdin:
         for number, name in ((1, "stdout"), (2, "stderr")):
             os.dup2(os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         sys.argv = ["dewpoint", *asked["arguments"]]
-        sys.exit(importlib.import_module("services.cli").main())
+        status = 0
+        try:
+            importlib.import_module("services.cli").main()
+        except SystemExit as ended:
+            status = ended.code or 0
+        except BaseException:
+            status = 1
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # an orderly end of all that was imported takes most of a second
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
 """
