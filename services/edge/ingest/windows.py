@@ -66,7 +66,7 @@ class WindowAssembly:
             return None
         before = self._state(device)
         step = advance(before, readings, self._rule)
-        self._draft[device] = step.state
+        self._put(device, step.state)
         if mark is not None:
             self._marks[device, mark, payload_hash] = None
         if step.cut is not None:
@@ -79,7 +79,7 @@ class WindowAssembly:
         """A reading of this device was rejected: its next window starts afresh."""
         before = self._state(device)
         if len(before.rows):
-            self._draft[device] = restarted(before)
+            self._put(device, restarted(before))
             self._metrics.window_tails.labels(cause="rejected").inc()
 
     def write(self, batch: Batch) -> None:
@@ -108,6 +108,11 @@ class WindowAssembly:
         """Nothing is stored of these devices any more."""
         for device in devices:
             self._recent.pop(device, None)
+
+    def _put(self, device: str, state: WindowState) -> None:
+        """Draft it behind all others: in this order they are stored, and whoever is stored first is forgotten first."""
+        self._draft.pop(device, None)
+        self._draft[device] = state
 
     def _state(self, device: str) -> WindowState:
         return self._draft.get(device) or self._of(device).state

@@ -184,3 +184,12 @@ def test_a_device_that_was_forgotten_is_not_remembered_in_memory_either(journal:
     windowing.forget(bounds(journal, devices_max=1)[0].evict())
     [window] = windowing.feed("a", Readings(np.zeros((8, 1), np.float32), 5, 1, None), b"h") or []
     assert (window.epoch, window.first_mark) == (1, 5)
+
+
+def test_within_one_batch_too_the_device_that_is_silent_longest_is_the_first_to_go(journal: Journal) -> None:
+    windows, batch = assembly(journal), Batch()
+    for mark, device in enumerate(("a", "b", "c", "a")):
+        windows.feed(device, Readings(np.zeros((1, 1), np.float32), mark, 1, None), b"h")
+    windows.write(batch)
+    journal.commit(batch)
+    assert [each.device for each in journal.windows.evict_devices(kept=1)] == ["b", "c"]
