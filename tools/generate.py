@@ -119,6 +119,8 @@ def _metrics(title: str, process: EdgeMetrics | CloudMetrics) -> Iterator[str]:
         if isinstance(collector, MetricWrapperBase):
             name, kind = metric_name(collector), collector._type
             labels = ", ".join(f"`{label}`" for label in collector._labelnames) or "–"
+            if name not in QUERIES:
+                raise SystemExit(f"{name} has no example query: add one to tools/queries.py")
             meaning, query = _cell(collector._documentation), _cell(QUERIES[name])
             yield f"| `{name}` | {kind} | {labels} | {meaning} | `{query}` |"
     yield ""

@@ -51,7 +51,7 @@ class BudgetKind(ABC):
     def refusal(self, value: float, costs: Costs) -> str | None:
         """Why `value`, in this kind's unit, cannot be asked for where a sample costs this much; none where it can."""
         if not value >= 0:
-            return "it must be above 0"
+            return "it must be 0 or more"
         return f"it must be {self.greatest:g} or less" if value > self.greatest else None
 
     @abstractmethod

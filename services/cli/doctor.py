@@ -112,7 +112,7 @@ def _inputs(loaded: Settings, manifest: Manifest) -> Iterator[Finding]:
     """What keeps an edge worker from starting with these inputs and sinks."""
     from services.edge.errors import EdgeError
     from services.edge.ingest.decoding import payload_kind
-    from services.edge.publish.sinks import SINKS
+    from services.edge.publish.sinks import check_sink
 
     for source in loaded.edge.inputs:
         try:
@@ -120,8 +120,10 @@ def _inputs(loaded: Settings, manifest: Manifest) -> Iterator[Finding]:
         except EdgeError as error:
             yield Finding("input", "wrong", str(error), "change the input, or set edge.bundle to one that it can feed")
     for name in loaded.edge.label_sinks:
-        if name not in SINKS:
-            yield Finding("label sink", "wrong", f"{name!r} is unknown", f"take some of {', '.join(SINKS)}")
+        try:
+            check_sink(name, loaded)
+        except EdgeError as error:
+            yield Finding("label sink", "wrong", str(error), "change edge.label_sinks, or what that sink needs")
 
 
 def _cloud_half(loaded: Settings) -> Iterator[Finding]:

@@ -224,7 +224,8 @@ class EdgeSettings(Section):
     label_sinks: list[str] = Field(
         default_factory=lambda: ["mqtt"],
         min_length=1,
-        description="Where labels go; a sample is finished when each has taken its final label. `mqtt`: the broker.",
+        description="Where labels go. `mqtt`: the broker. A sample is finished when each has taken its final label; "
+        "one without room for long holds up the others.",
     )
 
     def deadline_of(self, input_index: int) -> float | None:

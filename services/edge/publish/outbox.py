@@ -26,7 +26,7 @@ __all__ = ["Outbox"]
 #: Labels that wait in memory for one sink: some seconds' worth. The others wait in the journal.
 _PENDING_MAX: Final = 4096
 _REFILL_ROWS: Final = 512
-#: After a refusal, seconds until the row's label is fetched from the journal and offered again.
+#: After a refusal, seconds until a final label is offered to that sink again.
 _REFUSED_PAUSE_S: Final = 5.0
 
 
@@ -34,8 +34,24 @@ _REFUSED_PAUSE_S: Final = 5.0
 class _Outgoing:
     label: OutgoingLabel
     key: Key | None  # of a final label; others have no row to mark
-    outstanding: int  # sinks that have not answered yet
-    refused: bool = False
+    outstanding: int  # sinks that have not taken it yet
+
+
+class _Queue:
+    """Labels that wait for one sink, and those that it refused, until they are offered again."""
+
+    def __init__(self, sink: LabelSink) -> None:
+        self.sink = sink
+        self.pending: deque[_Outgoing] = deque()
+        self.refused: deque[tuple[float, _Outgoing]] = deque()
+
+    def __len__(self) -> int:
+        return len(self.pending) + len(self.refused)
+
+    def offer_again(self) -> None:
+        """Put back what was refused long enough ago."""
+        while self.refused and self.refused[0][0] <= time.monotonic():
+            self.pending.append(self.refused.popleft()[1])
 
 
 class Outbox:
@@ -45,7 +61,7 @@ class Outbox:
         self, *, sinks: Sequence[LabelSink], journal: Journal, metrics: EdgeMetrics, traces: EdgeTraces
     ) -> None:
         self._journal, self._traces = journal, traces
-        self._queues: list[tuple[LabelSink, deque[_Outgoing]]] = [(sink, deque()) for sink in sinks]
+        self._queues = [_Queue(sink) for sink in sinks]
         # A sink may answer before it returns, in a thread that holds this already.
         self._lock = threading.RLock()
         self._pumping = False
@@ -56,7 +72,6 @@ class Outbox:
         # Behind: final rows lie in the journal and not here, those of an earlier run or what there was no room for.
         # Until all are here, later ones wait there too: labels go out in their order.
         self._behind, self._missed = True, False
-        self._refused_until: float | None = None
         self._cursor = 0
         self._unsent = metrics.drops.labels(reason="label_unsent")
         self._refused = metrics.drops.labels(reason="publish_refused")
@@ -105,9 +120,12 @@ class Outbox:
                 return
             self._pumping = True
             try:
-                for sink, queue in self._queues:
-                    while queue and sink.put(queue[0].label, partial(self._answered, queue[0])):
-                        queue.popleft()
+                for queue in self._queues:
+                    queue.offer_again()
+                    while queue.pending and queue.sink.put(
+                        queue.pending[0].label, partial(self._answered, queue, queue.pending[0])
+                    ):
+                        queue.pending.popleft()
             finally:
                 self._pumping = False
 
@@ -133,9 +151,6 @@ class Outbox:
 
         For the worker's thread only, which also marks rows done. Raises StorageError.
         """
-        if self._refused_until is not None and time.monotonic() >= self._refused_until:
-            with self._lock:
-                self._refused_until, self._behind, self._missed = None, True, True
         if not self._behind or self._longest() > _PENDING_MAX // 2:
             return
         with self._order:
@@ -152,11 +167,11 @@ class Outbox:
 
     def close(self) -> None:
         """Close the sinks."""
-        for sink, _ in self._queues:
-            sink.close()
+        for queue in self._queues:
+            queue.sink.close()
 
     def _longest(self) -> int:
-        return max(len(queue) for _, queue in self._queues)
+        return max(len(queue) for queue in self._queues)
 
     def _has_room(self) -> bool:
         return self._longest() < _PENDING_MAX
@@ -171,21 +186,18 @@ class Outbox:
         """With the lock held."""
         label = OutgoingLabel(key[0], payload, status, self._traces.of_label(key))
         outgoing = _Outgoing(label, row, len(self._queues))
-        for _, queue in self._queues:
-            queue.append(outgoing)
+        for queue in self._queues:
+            queue.pending.append(outgoing)
 
-    def _answered(self, outgoing: _Outgoing, taken: bool) -> None:
+    def _answered(self, queue: _Queue, outgoing: _Outgoing, taken: bool) -> None:
         """A sink has taken or refused a label; in any thread."""
         with self._lock:
-            outgoing.outstanding -= 1
-            outgoing.refused |= not taken
-            if not taken:
-                self._refused.inc()
-            if not outgoing.outstanding and outgoing.key is not None:
-                if not outgoing.refused:
+            if taken:
+                outgoing.outstanding -= 1
+                if not outgoing.outstanding and outgoing.key is not None:
                     self._done.append(outgoing.key)
-                else:
-                    self._owed.discard(outgoing.key)
-                    if self._refused_until is None:
-                        self._refused_until = time.monotonic() + _REFUSED_PAUSE_S
+            else:
+                self._refused.inc()
+                if outgoing.key is not None:
+                    queue.refused.append((time.monotonic() + _REFUSED_PAUSE_S, outgoing))
         self.pump()

@@ -27,6 +27,10 @@ MEASURED = {
 }
 
 
+def test_every_budget_is_measured_here() -> None:
+    assert set(MEASURED) == set(BUDGETS)
+
+
 @pytest.mark.parametrize("name", BUDGETS)
 def test_a_budget_is_known_by_one_name_in_messages_and_settings(name: str) -> None:
     wanted = Control("budget", budget=Budget(name, 0.5))

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.budgets import BUDGETS as KINDS
 from services.budgets import Tally
+from services.budgets.kinds import EscalationBudget
 from services.control import Controller
 from services.messages import Control
 from tests.services.control.streams import COSTS, Stream, controller, path_of, run, total
@@ -20,6 +22,10 @@ BUDGETS = {
     "bytes_per_day": 40 * COSTS.feature_bytes * 86400.0,
     "energy_j_per_sample": 0.8 * COSTS.exits_j[0] + 0.2 * COSTS.cloud_j,
 }
+
+
+def test_every_budget_for_escalations_is_kept_here():
+    assert set(BUDGETS) == {name for name, kind in KINDS.items() if isinstance(kind, EscalationBudget)}
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)

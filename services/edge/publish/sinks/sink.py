@@ -39,12 +39,18 @@ class SinkContext:
 class LabelSink(abc.ABC):
     """Takes labels without waiting. Any thread may call it, one at a time.
 
-    A final label counts as published once every sink has taken it. One that a sink refuses is offered again to all of
-    them, byte for byte: a sink may see a final label more than once, and never two that differ.
+    Final labels are committed before they come, and count as published once every sink has taken them; provisional
+    labels and corrections come once. A final that a sink refuses is offered to that sink again after 5 s; after a
+    restart those that some sink has not taken are offered to all of them. So a sink may see a final more than once, and
+    never two that differ. One that has no room for long holds up the others, once 4,096 labels wait for it.
     """
 
     #: What `edge.label_sinks` calls it.
     name: ClassVar[str]
+
+    @classmethod
+    def check(cls, settings: Settings) -> None:  # noqa: B027 - most sinks need nothing
+        """Raise EdgeError where the settings lack what it needs; `dewpoint doctor` asks this too."""
 
     @abc.abstractmethod
     def __init__(self, context: SinkContext) -> None:
@@ -52,11 +58,12 @@ class LabelSink(abc.ABC):
 
     @abc.abstractmethod
     def put(self, label: OutgoingLabel, on_done: Callable[[bool], None]) -> bool:
-        """Take a label; False where there is no room now: it is offered again.
+        """Take a label; False where there is no room now, as while what it writes to is away: it is offered again.
 
         `on_done` is called once for a label that was taken, from any thread and perhaps before `put` returns: True when
-        it has arrived for good, False when it was refused. Must not block, and raises nothing.
+        it has arrived for good, False when it was refused. Must not block (what may wait, a disk or a network, belongs
+        into a thread of the sink), and raises nothing.
         """
 
     def close(self) -> None:  # noqa: B027 - most sinks hold nothing
-        """Let go of what it holds; no label comes any more."""
+        """Let go of what it holds, within seconds; no label comes any more. Finals not taken by then come again."""
