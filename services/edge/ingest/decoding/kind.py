@@ -54,7 +54,7 @@ class PayloadKind(abc.ABC):
         self.dtype = DTYPES[expected.dtype]
         self.check()
 
-    def check(self) -> None:  # noqa: B027 - most kinds have something to check, and none must
+    def check(self) -> None:
         """Raise EdgeError where the input cannot feed the bundle."""
 
     def refuse(self, what: str) -> EdgeError:

@@ -49,7 +49,7 @@ class LabelSink(abc.ABC):
     name: ClassVar[str]
 
     @classmethod
-    def check(cls, settings: Settings) -> None:  # noqa: B027 - most sinks need nothing
+    def check(cls, settings: Settings) -> None:
         """Raise EdgeError where the settings lack what it needs; `dewpoint doctor` asks this too."""
 
     @abc.abstractmethod
@@ -65,5 +65,5 @@ class LabelSink(abc.ABC):
         into a thread of the sink), and raises nothing.
         """
 
-    def close(self) -> None:  # noqa: B027 - most sinks hold nothing
+    def close(self) -> None:
         """Let go of what it holds, within seconds; no label comes any more. Finals not taken by then come again."""
