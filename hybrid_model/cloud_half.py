@@ -61,18 +61,29 @@ class CloudHalf:
 
     @torch.inference_mode()
     def infer(self, features: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Packed features of N samples -> classes (N,) int64 and their softmax probabilities (N,) float32.
+        """Packed features of N samples -> classes (N,) int64 and confidences (N,) float32.
 
-        Raises CutError where features are not what this bundle's cut packs.
+        A confidence is the class's probability, softmax(logits / T) at the manifest's `cloud_temperature`. Raises
+        CutError where features are not what this bundle's cut packs.
         """
         if not features:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        probabilities = torch.softmax(self._logits(features) / self.manifest.cloud_temperature, dim=1)
+        confidence, classes = probabilities.max(dim=1)
+        return classes.cpu().numpy(), confidence.cpu().numpy()
+
+    @torch.inference_mode()
+    def logits(self, features: Sequence[bytes]) -> NDArray[np.float32]:
+        """Packed features of N samples -> logits (N, K) float32. Raises CutError as `infer` does."""
+        if not features:
+            return np.empty((0, len(self.classes)), dtype=np.float32)
+        return self._logits(features).cpu().numpy()
+
+    def _logits(self, features: Sequence[bytes]) -> torch.Tensor:
         shape, bits = self._network.cut_shape, self._network.cut.bits
         codes = cut_codec.unpack_batch(features, shape, bits)
         crossed = self._network.cut.dequantize(torch.from_numpy(codes).to(self._device))
-        probabilities = torch.softmax(self._network.cloud_half(crossed).float(), dim=1)
-        confidence, classes = probabilities.max(dim=1)
-        return classes.cpu().numpy(), confidence.cpu().numpy()
+        return self._network.cloud_half(crossed).float()
 
 
 def _as_float32(loaded: Bundle, name: str, array: NDArray[Any]) -> torch.Tensor:

@@ -130,6 +130,8 @@ class Manifest(Part):
     exits: tuple[Exit, ...] = Field(min_length=1, max_length=127)
     cut: CutCodec
     layers: tuple[Layer, ...] = Field(default=(), max_length=10_000)
+    #: Of the final classifier's confidence; classes do not depend on it. No part of the network id.
+    cloud_temperature: float = Field(default=1.0, gt=0)
     calibration: Calibration | None = None
     provenance: FreeJson = Field(default={})
     twin: Twin | None = None

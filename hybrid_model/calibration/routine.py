@@ -7,6 +7,7 @@ Labels serve here, never in an exit decision. docs/explanation/calibration.md sa
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,16 +29,30 @@ from hybrid_model.runtime import EdgeEngine, Engine
 #: Edge shares for which the path has a point, beside none and the wanted one.
 SHARES = tuple(number / 50 for number in range(1, 51))
 _BINS = 10
+#: Of ln T of the final classifier: a network that is trained is seldom off by more than e.
+_CLOUD_PRIOR_DEVIATION = 0.5
 _BATCH = 250
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What both halves say of N samples, whoever would leave: exit_logits (N, E, K), cloud_class (N,), labels (N,)."""
+    """What both halves say of N samples, whoever would leave, and the truth.
+
+    exit_logits (N, E, K), cloud_logits (N, K), labels (N,).
+    """
 
     exit_logits: npt.NDArray[np.floating[Any]]
-    cloud_class: npt.NDArray[np.integer[Any]]
+    cloud_logits: npt.NDArray[np.floating[Any]]
     labels: npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """What calibration found: temperatures, one an exit, that of the final classifier, and the figures beside."""
+
+    temperatures: tuple[float, ...]
+    cloud_temperature: float
+    calibration: Calibration
 
 
 def calibrate(
@@ -58,19 +73,26 @@ def calibrate(
     wish = wish or wish_of(manifest)
     tested = dataset.calibration.take(without_overlap(dataset, "calibration"))
     engine, cloud = EdgeEngine(bundle), CloudHalf(bundle)
-    temperatures, calibration = calibrate_predictions(
+    found = calibrate_predictions(
         _predictions(engine, cloud, dataset.tuning, advance),
         _predictions(engine, cloud, tested, advance),
         wish,
         tuning_split=TuningSplit(samples=len(dataset.tuning), fingerprint=dataset.fingerprint("tuning")),
         calibration_split=_described(dataset, tested),
     )
+    calibration = found.calibration
     thresholds = calibration.path[calibration.point].thresholds
     updated = [
         described.model_copy(update={"score": calibration.score, "temperature": temperature, "threshold": threshold})
-        for described, temperature, threshold in zip(manifest.exits, temperatures, thresholds, strict=True)
+        for described, temperature, threshold in zip(manifest.exits, found.temperatures, thresholds, strict=True)
     ]
-    changed = manifest.model_copy(update={"exits": tuple(updated), "calibration": calibration})
+    changed = manifest.model_copy(
+        update={
+            "exits": tuple(updated),
+            "cloud_temperature": found.cloud_temperature,
+            "calibration": calibration,
+        }
+    )
     return dataclasses.replace(bundle, manifest=changed)
 
 
@@ -81,17 +103,16 @@ def calibrate_predictions(
     *,
     tuning_split: TuningSplit,
     calibration_split: CalibrationSplit,
-) -> tuple[list[float], Calibration]:
-    """Temperatures, one an exit, and the calibration, from what both halves said of both splits.
+) -> Calibrated:
+    """Temperatures and the calibration, from what both halves said of both splits.
 
     Raises CalibrationError for logits that are not finite.
     """
     exit_count, classes = tuning.exit_logits.shape[1:]
     for split, name in ((tuning, "tuning"), (tested, "calibration")):
-        if not np.isfinite(split.exit_logits).all():
-            raise CalibrationError(
-                f"exits give logits that are not finite on the {name} split; train the network again"
-            )
+        for logits, who in ((split.exit_logits, "exits give"), (split.cloud_logits, "the cloud half gives")):
+            if not np.isfinite(logits).all():
+                raise CalibrationError(f"{who} logits that are not finite on the {name} split; train the network again")
     temperatures = [
         fit_temperature(tuning.exit_logits[:, e], tuning.labels) if wish.fit_temperature else 1.0
         for e in range(exit_count)
@@ -123,18 +144,39 @@ def calibrate_predictions(
         accuracy_cloud=accuracy_cloud,
         histogram=tuple(_histogram(judged_later.ranked[:, e], scores) for e in range(exit_count)),
     )
-    return temperatures, calibration
+    rises = exit_taken(judged.ranked, thresholds[point]) < 0
+    return Calibrated(tuple(temperatures), fit_cloud_temperature(tuning, rises), calibration)
 
 
-def fit_temperature(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]) -> float:
+def fit_cloud_temperature(tuning: Predictions, rises: npt.NDArray[np.bool_]) -> float:
+    """The final classifier's T, by the samples (N,) of the tuning split that rise at the working point.
+
+    The others are easier: the cloud is not asked about them, and they must not speak. Where few rise, 1 is likelier
+    than what a handful says: ln T has a normal prior around 0.
+    """
+    if not rises.any():
+        return 1.0
+    return fit_temperature(tuning.cloud_logits[rises], tuning.labels[rises], prior_deviation=_CLOUD_PRIOR_DEVIATION)
+
+
+def fit_temperature(
+    logits: npt.NDArray[np.floating[Any]],
+    labels: npt.NDArray[np.integer[Any]],
+    *,
+    prior_deviation: float = math.inf,
+) -> float:
     """The T in 0.5 .. 8 that minimizes the negative log-likelihood of softmax(logits / T).
 
-    Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599, section 4.2.
-    logits (N, K), labels (N,).
+    Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599, section 4.2. With a `prior_deviation`,
+    the most probable T where ln T is normal around 0 with that standard deviation. logits (N, K), labels (N,).
     """
     grid = np.geomspace(0.5, 8.0, 101)
     rows = np.arange(len(labels))
-    losses = [-np.log(np.maximum(exits.softmax(logits, float(t))[rows, labels], 1e-12)).mean() for t in grid]
+    losses = [
+        -np.log(np.maximum(exits.softmax(logits, float(t))[rows, labels], 1e-12)).sum()
+        + 0.5 * (math.log(t) / prior_deviation) ** 2
+        for t in grid
+    ]
     return float(grid[int(np.argmin(losses))])
 
 
@@ -152,7 +194,7 @@ def judge(said: Predictions, temperatures: Sequence[float], scores: ScoreRange) 
     return Judged(
         ranked=np.stack(columns, axis=1),
         wrong=said.exit_logits.argmax(axis=2) != said.labels[:, np.newaxis],
-        cloud_right=said.cloud_class == said.labels,
+        cloud_right=said.cloud_logits.argmax(axis=1) == said.labels,
     )
 
 
@@ -166,14 +208,14 @@ def _check_fit(manifest: Manifest, dataset: Dataset) -> None:
 
 
 def _predictions(engine: Engine, cloud: CloudHalf, split: Split, advance: Callable[[int], None]) -> Predictions:
-    logits, classes = [], []
+    logits, in_cloud = [], []
     for start in range(0, len(split), _BATCH):
         batch = split.x[start : start + _BATCH]
         at_exits, features = engine.exit_logits(batch)
         logits.append(at_exits)
-        classes.append(cloud.infer(features)[0])
+        in_cloud.append(cloud.logits(features))
         advance(len(batch))
-    return Predictions(np.concatenate(logits), np.concatenate(classes), split.y)
+    return Predictions(np.concatenate(logits), np.concatenate(in_cloud), split.y)
 
 
 def _described(dataset: Dataset, tested: Split) -> CalibrationSplit:

@@ -1,6 +1,12 @@
 """A bundle on a whole split, without brokers: the edge engine and the cloud half, as the pipeline runs them."""
 
 from hybrid_model.evaluation.answers import Answers, EvaluationError, answers, answers_on
+from hybrid_model.evaluation.confidence import (
+    ConfidenceGap,
+    ReliabilityBin,
+    expected_calibration_error,
+    reliability,
+)
 from hybrid_model.evaluation.curve import Curve, CurvePoint, curve, require_path
 from hybrid_model.evaluation.figures import (
     Accuracy,
@@ -15,17 +21,21 @@ from hybrid_model.evaluation.figures import (
 __all__ = [
     "Accuracy",
     "Answers",
+    "ConfidenceGap",
     "Curve",
     "CurvePoint",
     "EnergyReduction",
     "Evaluation",
     "EvaluationError",
     "ExitErrorBound",
+    "ReliabilityBin",
     "answers",
     "answers_on",
     "curve",
     "energy_reduction",
     "evaluate",
     "exit_error_rate",
+    "expected_calibration_error",
+    "reliability",
     "require_path",
 ]

@@ -28,13 +28,16 @@ class Answers:
     """What both halves say of every sample of a split.
 
     exit_index (N,) int8, -1 = escalated; exit_class (N, E) at every exit, whoever left before; cloud_class (N,) as if
-    every sample had been escalated; exit_score (N, E) float64 at every exit where they were asked for, else None;
-    feature_bytes per sample; kernel: the edge engine's.
+    every sample had been escalated; edge_confidence (N,) and cloud_confidence (N,) float32, of the exit where a sample
+    left, else of the deepest, and of the cloud's class; exit_score (N, E) float64 at every exit where
+    they were asked for, else None; feature_bytes per sample; kernel: the edge engine's.
     """
 
     exit_index: NDArray[np.int8]
     exit_class: NDArray[np.int32]
     cloud_class: NDArray[np.int64]
+    edge_confidence: NDArray[np.float32]
+    cloud_confidence: NDArray[np.float32]
     exit_score: NDArray[np.float64] | None
     feature_bytes: int
     kernel: str
@@ -74,12 +77,23 @@ def answers(
     for start in range(0, len(x), BATCH):
         batch = x[start : start + BATCH]
         said = engine.infer(batch, force_cut=True)
-        cloud_class, _ = cloud.infer([f for f in said.features if f is not None])
+        in_cloud = cloud.infer([features for features in said.features if features is not None])
         scores = _scores(bundle, engine, batch) if with_scores else np.empty((len(batch), 0))
-        parts.append((said.exit_index, said.exit_classes, cloud_class, scores))
+        parts.append((said.exit_index, said.exit_classes, *in_cloud, said.confidence, scores))
         advance(len(batch))
-    left, classes, in_cloud, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Answers(left, classes, in_cloud, scores if with_scores else None, bundle.manifest.cut.bytes, engine.kernel)
+    left, classes, cloud_class, cloud_confidence, edge_confidence, scores = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    return Answers(
+        exit_index=left,
+        exit_class=classes,
+        cloud_class=cloud_class,
+        edge_confidence=edge_confidence,
+        cloud_confidence=cloud_confidence,
+        exit_score=scores if with_scores else None,
+        feature_bytes=bundle.manifest.cut.bytes,
+        kernel=engine.kernel,
+    )
 
 
 def answers_on(

@@ -14,6 +14,7 @@ from hybrid_model import energy
 from hybrid_model.bundle import Bundle, Manifest
 from hybrid_model.data import Dataset
 from hybrid_model.evaluation.answers import Answers, answers_on
+from hybrid_model.evaluation.confidence import ConfidenceGap, expected_calibration_error
 from hybrid_model.intervals import Interval, paired_interval, wilson_interval
 from hybrid_model.sample_size import mean_lossless_bytes, mean_sample_bytes
 
@@ -70,7 +71,8 @@ class Evaluation:
     much more often the hybrid is right than its full-precision twin, sample by sample; null where the manifest does not
     say which samples the twin got right. `hard_sample_bytes`: mean
     of the escalated samples by format. `sample_bytes_mean`: of all samples, as they travel to a baseline in the cloud.
-    `exit_error_rate`: per exit, among those who left there.
+    `exit_error_rate`: per exit, among those who left there. `calibration_error`: how far the confidences in final
+    labels are from the share of right ones.
     """
 
     bundle: str
@@ -86,6 +88,7 @@ class Evaluation:
     accuracy_over_twin_interval: Interval | None
     exit_error_rate: list[float | None]
     exit_error_bound: ExitErrorBound
+    calibration_error: ConfidenceGap
     energy_reduction_mac: float
     energy_reduction_mac_standard: float | None
     energy_reduction_full: float | None
@@ -152,6 +155,7 @@ def evaluate(
         accuracy_over_twin_interval=None if over_twin is None else over_twin[1],
         exit_error_rate=errors,
         exit_error_bound=_error_bound(manifest, errors),
+        calibration_error=_calibration_error(said, right),
         **{f"energy_reduction_{name}": value for name, value in asdict(reduced).items()},
         radio=radio.name,
         feature_bytes_mean=float(said.feature_bytes),
@@ -212,6 +216,14 @@ def exit_error_rate(
     wrong = said.class_if(exit_index) != labels
     here = [exit_index == number for number in range(said.exit_class.shape[1])]
     return [float(wrong[rows].mean()) if rows.any() else None for rows in here]
+
+
+def _calibration_error(said: Answers, right: NDArray[np.bool_]) -> ConfidenceGap:
+    left = said.exit_index >= 0
+    return ConfidenceGap(
+        edge=expected_calibration_error(said.edge_confidence[left], right[left]),
+        escalated=expected_calibration_error(said.cloud_confidence[~left], right[~left]),
+    )
 
 
 def _interval(share: float | None, samples: int) -> Interval | None:

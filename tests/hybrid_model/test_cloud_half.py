@@ -1,5 +1,7 @@
 """The cloud half, loaded from a bundle: the same answers as the whole network, alone or in any batch."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,20 @@ def test_it_answers_as_the_whole_network_does(bundle, features):
     classes, confidence = CloudHalf(bundle).infer(features)
     agree = classes == final.argmax(dim=1).numpy()
     assert agree.mean() >= 0.97  # an engine's sign within rounding of zero may flip
-    assert np.median(np.abs(confidence - torch.softmax(final, 1).amax(1).numpy())) < 1e-4
+    probable = torch.softmax(final / bundle.manifest.cloud_temperature, 1).amax(1).numpy()
+    assert np.median(np.abs(confidence - probable)) < 1e-4
+
+
+def test_its_temperature_changes_how_sure_it_is_and_no_class(bundle, features):
+    classes, sure = CloudHalf(bundle).infer(features)
+    cooler = bundle.manifest.model_copy(update={"cloud_temperature": 4.0 * bundle.manifest.cloud_temperature})
+    same, doubtful = CloudHalf(dataclasses.replace(bundle, manifest=cooler)).infer(features)
+    assert (same == classes).all()
+    assert (doubtful < sure).mean() > 0.9
+    logits = CloudHalf(bundle).logits(features)
+    assert logits.shape == (len(features), 10)
+    assert (logits.argmax(axis=1) == classes).all()
+    assert CloudHalf(bundle).logits([]).shape == (0, 10)
 
 
 def test_an_answer_does_not_depend_on_the_batch_around_it(bundle, features):

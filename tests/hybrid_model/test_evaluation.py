@@ -40,7 +40,8 @@ def _answers(labels, *, left, edge_wrong=(), cloud_wrong=()):
     edge[list(edge_wrong)] = (edge[list(edge_wrong)] + 1) % 10
     cloud[list(cloud_wrong)] = (cloud[list(cloud_wrong)] + 1) % 10
     index = np.where(np.arange(len(labels)) < left, 0, -1).astype(np.int8)
-    return Answers(index, edge[:, None], cloud, None, feature_bytes=32, kernel="none")
+    sure = np.ones(len(index), dtype=np.float32)
+    return Answers(index, edge[:, None], cloud, sure, sure, None, feature_bytes=32, kernel="none")
 
 
 def test_the_shipped_digits_keep_their_figures(bundle, digits):
@@ -131,7 +132,8 @@ def test_the_twins_accuracy_is_told_only_beside_the_samples_it_was_measured_on(b
 def test_errors_at_exits_are_those_of_the_samples_that_leave_there():
     labels = np.zeros(6, dtype=np.int64)
     classes = np.array([[0, 0], [1, 0], [0, 1], [0, 0], [1, 0], [1, 1]], dtype=np.int32)
-    said = Answers(np.array([0, 0, 1, 1, 1, -1], dtype=np.int8), classes, labels, None, 1, "none")
+    sure = np.ones(6, dtype=np.float32)
+    said = Answers(np.array([0, 0, 1, 1, 1, -1], dtype=np.int8), classes, labels, sure, sure, None, 1, "none")
     assert exit_error_rate(said, said.exit_index, labels) == pytest.approx([1 / 2, 1 / 3])
     assert exit_error_rate(said, np.full(6, -1), labels) == [None, None]
 

@@ -27,8 +27,8 @@ def evaluation_table(found: Evaluation) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
-    for rows in (_shares(found), _accuracies(found), _errors(found), _energies(found), _bytes(found)):
-        for row in rows:
+    for rows in (_shares, _accuracies, _errors, _confidences, _energies, _bytes):
+        for row in rows(found):
             table.add_row(*row)
     table.add_row("kernel", found.kernel, "")
     return table
@@ -69,6 +69,14 @@ def _errors(found: Evaluation) -> Iterator[Row]:
     if bound.alpha is not None and bound.delta is not None:
         promise = f"at most {bound.alpha:.2%} promised, at {1 - bound.delta:.0%}"
     yield "errors at exits", f"{bound.observed:.2%}", f"worst exit; {promise}"
+
+
+def _confidences(found: Evaluation) -> Iterator[Row]:
+    error = found.calibration_error
+    for name, value in (("edge", error.edge), ("escalated", error.escalated)):
+        if value is not None:
+            label = "calibration error" if name == "edge" else ""
+            yield label, f"{value:.3f}", f"of confidences, labels of the {'edge' if name == 'edge' else 'cloud'}"
 
 
 def _energies(found: Evaluation) -> Iterator[Row]:

@@ -120,7 +120,7 @@ def digits():
     def judged(*splits):
         logits = np.concatenate([engine.exit_logits(split.x)[0] for split in splits])
         labels = np.concatenate([split.y for split in splits])
-        return judge(Predictions(logits, labels, labels), [1.0], ENTROPY)
+        return judge(Predictions(logits, np.eye(10)[labels], labels), [1.0], ENTROPY)
 
     return judged(loaded.tuning), judged(loaded.calibration, loaded.test)
 

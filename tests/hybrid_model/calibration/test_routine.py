@@ -18,8 +18,15 @@ from hybrid_model.calibration import (
     wish_of,
 )
 from hybrid_model.calibration.learn_then_test import binomial_p_value
-from hybrid_model.calibration.routine import SHARES, Predictions, calibrate_predictions, fit_temperature
+from hybrid_model.calibration.routine import (
+    SHARES,
+    Predictions,
+    calibrate_predictions,
+    fit_cloud_temperature,
+    fit_temperature,
+)
 from hybrid_model.cloud_half import CloudHalf
+from hybrid_model.exits import softmax
 from hybrid_model.runtime import EdgeEngine
 
 DIGITS_CALIBRATION_SAMPLES = 144
@@ -120,7 +127,7 @@ def predictions(seed, n, exit_error, classes=4):
     wrong = rng.uniform(size=n) < exit_error * 2 * (1 - sure / 4)
     logits = np.eye(classes)[(labels + wrong) % classes] * sure[:, None]
     cloud = np.where(np.arange(n) % 20 == 0, (labels + 1) % classes, labels)
-    return Predictions(logits[:, None], cloud, labels)
+    return Predictions(logits[:, None], 9.0 * np.eye(classes)[cloud], labels)
 
 
 def described(tuning, tested, wish):
@@ -131,10 +138,45 @@ def described(tuning, tested, wish):
     return calibrate_predictions(tuning, tested, wish, tuning_split=splits[0], calibration_split=splits[1])
 
 
+def calibration_of(tuning, tested, wish):
+    return described(tuning, tested, wish).calibration
+
+
+def test_the_final_classifiers_temperature_is_that_of_the_samples_that_rise():
+    """The others are easy for it: where they spoke too, it would stay far too sure of the hard ones."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, 2000)
+    hard = rng.uniform(size=2000) < 0.4
+    wrong = hard & (rng.uniform(size=2000) < 0.4)
+    edge = np.eye(4)[labels] * np.where(hard, 0.5, 6.0)[:, None]
+    cloud = 9.0 * np.eye(4)[(labels + wrong) % 4]
+    found = described(*[Predictions(edge[:, None], cloud, labels)] * 2, OperatingPoint(edge_share=0.6))
+    confidence = softmax(cloud[hard], found.cloud_temperature).max(axis=1)
+    assert confidence.mean() == pytest.approx(1 - wrong[hard].mean(), abs=0.03)
+    assert fit_temperature(cloud, labels) < found.cloud_temperature
+
+
+@pytest.mark.parametrize(("rising", "least"), [(0, 0.999), (5, 0.6), (1000, 0.499)])
+def test_a_handful_of_right_answers_makes_the_final_classifier_hardly_surer(rising, least):
+    """Likelihood alone would take the least temperature that there is: all answers are right."""
+    labels = np.arange(1000) % 4
+    right = Predictions(np.zeros((1000, 1, 4)), 2.0 * np.eye(4)[labels], labels)
+    found = fit_cloud_temperature(right, np.arange(1000) < rising)
+    assert least <= found <= max(1.0, least + 0.01)
+    assert fit_temperature(right.cloud_logits, labels) == pytest.approx(0.5)
+
+
+def test_a_cloud_half_that_is_not_finite_is_refused():
+    said = predictions(0, 1000, 0.1)
+    broken = dataclasses.replace(said, cloud_logits=np.where(np.arange(4) == 2, np.nan, said.cloud_logits))
+    with pytest.raises(CalibrationError, match="the cloud half gives logits that are not finite on the tuning split"):
+        described(broken, said, OperatingPoint())
+
+
 @pytest.mark.parametrize("score", ["entropy", "max_probability", "margin"])
 def test_an_edge_share_is_met_on_the_tuning_split(score):
     wish = OperatingPoint(edge_share=0.333, score=score)
-    _, found = described(predictions(0, 1000, 0.1), predictions(1, 500, 0.1), wish)
+    found = calibration_of(predictions(0, 1000, 0.1), predictions(1, 500, 0.1), wish)
     assert found.path[found.point].edge_share == pytest.approx(0.333, abs=0.001)
     assert found.chosen_by == {"edge_share": 0.333}
     assert len(found.path) == len(SHARES) + 2
@@ -143,7 +185,7 @@ def test_an_edge_share_is_met_on_the_tuning_split(score):
 @pytest.mark.parametrize("budget", [0.0, 0.02, 0.05])
 def test_an_accuracy_budget_buys_the_loosest_point_that_it_pays_for(budget):
     wish = OperatingPoint(by="accuracy_budget", accuracy_budget=budget)
-    _, found = described(predictions(0, 1000, 0.2), predictions(1, 500, 0.2), wish)
+    found = calibration_of(predictions(0, 1000, 0.2), predictions(1, 500, 0.2), wish)
     losses = [found.accuracy_cloud - one.accuracy for one in found.path]
     assert losses[found.point] <= budget + 1e-9
     assert all(loss > budget for loss in losses[found.point + 1 :])
@@ -151,7 +193,7 @@ def test_an_accuracy_budget_buys_the_loosest_point_that_it_pays_for(budget):
 
 def test_a_guarantee_that_cannot_be_given_lets_nobody_leave():
     wish = OperatingPoint(by="guarantee", alpha=0.02)
-    _, found = described(predictions(0, 1000, 0.5), predictions(1, 1000, 0.5), wish)
+    found = calibration_of(predictions(0, 1000, 0.5), predictions(1, 1000, 0.5), wish)
     assert found.start is not None
     assert found.passed is None
     assert found.point == 0
@@ -169,8 +211,8 @@ def two_exits(seed, second_error, n=1000):
 
 def test_a_point_passes_only_where_both_of_two_exits_keep_the_error_rate():
     tuning, wish = two_exits(0, 0.01), OperatingPoint(by="guarantee")
-    _, kept = described(tuning, two_exits(1, 0.01), wish)
-    _, spoiled = described(tuning, two_exits(1, 0.4), wish)
+    kept = calibration_of(tuning, two_exits(1, 0.01), wish)
+    spoiled = calibration_of(tuning, two_exits(1, 0.4), wish)
     assert min(kept.path[kept.point].exit_share) > 0.1
     assert spoiled.start == kept.start
     assert spoiled.passed is None, "the second exit errs more often on the calibration split than on the tuning split"
@@ -178,7 +220,7 @@ def test_a_point_passes_only_where_both_of_two_exits_keep_the_error_rate():
 
 
 def test_too_few_samples_are_not_tested():
-    _, found = described(predictions(0, 200, 0.01), predictions(1, 50, 0.01), OperatingPoint(alpha=0.05))
+    found = calibration_of(predictions(0, 200, 0.01), predictions(1, 50, 0.01), OperatingPoint(alpha=0.05))
     assert found.start is None
     assert found.passed is None
     assert all(one.p_value is None for one in found.path)
@@ -186,11 +228,9 @@ def test_too_few_samples_are_not_tested():
 
 def test_temperatures_are_fitted_only_where_wanted():
     for fit in (True, False):
-        temperatures, found = described(
-            predictions(0, 500, 0.1), predictions(1, 500, 0.1), OperatingPoint(fit_temperature=fit)
-        )
-        assert (temperatures == [1.0]) is not fit
-        assert found.fit_temperature is fit
+        found = described(predictions(0, 500, 0.1), predictions(1, 500, 0.1), OperatingPoint(fit_temperature=fit))
+        assert (found.temperatures == (1.0,)) is not fit
+        assert found.calibration.fit_temperature is fit
 
 
 def test_logits_that_are_not_finite_are_refused():
