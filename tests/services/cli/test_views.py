@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hybrid_model import bundle as bundle_file
 from hybrid_model import energy
-from hybrid_model.evaluation import Accuracy, Evaluation, ExitErrorBound
+from hybrid_model.evaluation import Accuracy, ConfidenceGap, Evaluation, ExitErrorBound
 from hybrid_model.nn import Architecture, HybridNetwork
 from hybrid_model.nn.summary import layer_table
 from services.cli.views import bundle_view, energy_view, evaluation_view, plots
@@ -130,6 +130,7 @@ EVALUATION = Evaluation(
     accuracy_over_twin_interval=(-0.0061, -0.0005),
     exit_error_rate=[0.01, 0.0234],
     exit_error_bound=ExitErrorBound(alpha=0.03, delta=0.05, observed=0.0234),
+    calibration_error=ConfidenceGap(edge=0.0061, escalated=0.0187),
     energy_reduction_mac=11.17,
     energy_reduction_mac_standard=5.61,
     energy_reduction_full=21.3,
@@ -150,11 +151,11 @@ def test_the_evaluation_shows_every_figure_at_80_columns():
         "10,000", "50.0%", "30.0%", "80.0%", "93.12%", "[92.60%, 93.60%]", "93.11%", "9,979", "90.10%", "93.33%",
         "93.45%", "2.34%", "at most 3.00% promised, at 95%", "11.17 x", "5.61 x", "21.30 x", "17.70 x", "4.41 x",
         "1.92 x", "2,253 B by wifi", "128 B", "2,264 B", "953 B", "601 B", "3,072 B", "avx2",
-        "-0.33", "points, -0.61 to -0.05 paired",
+        "-0.33", "points, -0.61 to -0.05 paired", "0.006", "0.019",
     ):  # fmt: skip
         assert figure in shown, figure
     assert all(len(line.rstrip()) <= 80 for line in shown.splitlines())
-    assert len(shown.splitlines()) == 24, "a row was wrapped"
+    assert len(shown.splitlines()) == 26, "a row was wrapped"
 
 
 def test_what_is_not_known_is_not_shown():
@@ -168,6 +169,7 @@ def test_what_is_not_known_is_not_shown():
         energy_reduction_full=None,
         energy_reduction_full_standard=None,
         exit_error_bound=ExitErrorBound(None, None, 0.0234),
+        calibration_error=ConfidenceGap(edge=0.0061, escalated=None),
         hard_sample_bytes=None,
     )
     shown = _printed(evaluation_view.evaluation_table(unknown))
