@@ -10,8 +10,8 @@ PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
 ARGS     ?=
 BIN      := .venv/bin
-# Tests wait more than they compute: three workers for two cores.
-WORKERS  ?= $(shell "$(PYTHON)" -c 'import os; print((3 * (os.cpu_count() or 1) + 1) // 2)')
+# Tests wait about as long as they compute: two workers a core.
+WORKERS  ?= $(shell "$(PYTHON)" -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Tests of one file share what it sets up; files marked `early` come first.
 FAST      = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 PYTEST    = $(BIN)/python -m pytest $(FAST)
