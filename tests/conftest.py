@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole files that are marked `early` come first: the longest must not be what the last worker is left with."""
     early = {item.path for item in items if item.get_closest_marker("early")}
     items.sort(key=lambda item: item.path not in early)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays until the end: no later collection of garbage needs to look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -83,6 +84,8 @@ def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None
             worker.run()
     finally:
         traces.stop()
+        # The interpreter looks through all objects once more when it ends: half a second, where torch is loaded.
+        gc.freeze()
 
 
 def make_worker(
