@@ -1,7 +1,8 @@
 """The edge worker: takes samples in by MQTT, answers what it is sure of, sends the rest up, publishes every label.
 
-    intake -> decode -> window -> batch (infer, decide) -> journal -> acknowledge -> outbox | uplink
-                                                                         replies -> journal -> outbox
+    ingest -> exits -> journal -> acknowledge -> publish
+                                              -> escalate -> replies -> journal -> publish
 
-Nothing here waits for the network: the journal keeps what was decided, and threads of their own carry it out.
+`observe` watches, `upkeep` goes on between batches. Nothing here waits for the network: the journal holds what was
+decided, and threads of their own carry it out. docs/explanation/architecture.md has the walk of a sample file by file.
 """

@@ -95,15 +95,15 @@ def test_a_sample_that_comes_again_is_not_audited_again(site, raw, wait_for):
 
 
 def test_hard_samples_are_never_audited_and_go_first(site, raw, wait_for, monkeypatch):
-    """The uplink is held up while both come in; Redis tells in which order they were sent."""
+    """The sender is held up while both come in; Redis tells in which order they were sent."""
     engine = EdgeEngine(site.bundle)
     scores = engine.infer(np.stack([pixels(number) for number in range(40)])).exit_scores[:, 0]
     site.start_edge(thresholds=[float(np.median(scores))], audit=ALL)
-    uplink, go_on = site.edge.escalations._sender, threading.Event()
-    is_due = uplink._is_due
-    monkeypatch.setattr(uplink, "_is_due", lambda *what: go_on.wait(30) and is_due(*what))
+    sender, go_on = site.edge.escalations._sender, threading.Event()
+    is_due = sender._is_due
+    monkeypatch.setattr(sender, "_is_due", lambda *what: go_on.wait(30) and is_due(*what))
     site.publish("cam", *(sample(number) for number in range(40)))
-    wait_for(lambda: len(uplink._fresh) == len(uplink._audits._waiting) == 20, "both are in hand", 30)
+    wait_for(lambda: len(sender._fresh) == len(sender._audits._waiting) == 20, "both are in hand", 30)
     go_on.set()
     wait_for(lambda: len(audits(site, raw)) == 20, "the audits", 30)
     hard = {Escalation.decode(fields[b"m"]).id: entry_id for entry_id, fields in raw.xrange(key(site, "features"))}
