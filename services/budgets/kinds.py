@@ -151,7 +151,7 @@ class _EnergyPerSample(EscalationBudget):
 class _LatencyP99(LatencyBudget):
     name = "latency_p99_ms"
     title = "p99 latency, ms"
-    meaning = "what 99 of 100 final labels take at most, from receipt to decision, of those of the last 10 s"
+    meaning = "what 99 of 100 final labels take at most, from receipt to the commit of the label, of the last 10 s"
     unit = "ms"
 
     def measured(self, total: Tally, p99_ms: float | None) -> float | None:
