@@ -17,6 +17,8 @@ __all__ = ["LivePage", "page_port"]
 
 _USUAL_PORT: Final = 8080
 _START_TIMEOUT_S: Final = 30.0
+#: What the console logs once the port is its own: whatever else answers there before is somebody else's.
+_STARTED: Final = "console_started"
 
 
 def page_port() -> int:
@@ -51,8 +53,9 @@ class LivePage:
             return "no console: NiceGUI is not installed (pip install 'dewpoint[console]')"
         deadline = time.monotonic() + _START_TIMEOUT_S
         while self._process.running and time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1.0):
-                return f"console: {self.url}"
+            if _STARTED in self._process.log_tail():
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1.0):
+                    return f"console: {self.url}"
             time.sleep(0.05)
         if self._process.running:
             return f"console: {self.url} (it has not answered yet)"
