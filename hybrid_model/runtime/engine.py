@@ -56,7 +56,12 @@ class EdgeEngine:
         return self._walker.name
 
     def infer(
-        self, batch: npt.NDArray[Any], *, thresholds: Sequence[float] | None = None, force_cut: bool = False
+        self,
+        batch: npt.NDArray[Any],
+        *,
+        thresholds: Sequence[float] | None = None,
+        guard: bool = True,
+        force_cut: bool = False,
     ) -> EdgeResult:
         """Runs batch (N, H, W, C) of the bundle's input shape and type, and decides stage by stage.
 
@@ -65,6 +70,7 @@ class EdgeEngine:
         leaves. Answers do not depend on what else is in the batch.
         Raises ValueError for another shape or type, or another number of thresholds.
         """
+        del guard
         self._check(batch)
         rules = self._rules(thresholds)
         may_leave = np.ones(len(batch), dtype=np.bool_)

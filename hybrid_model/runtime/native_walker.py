@@ -119,6 +119,7 @@ class NativeWalker:
             exit_index=made.exit_index,
             class_index=made.class_index,
             confidence=made.confidence,
+            in_domain=np.ones(len(batch), dtype=np.bool_),
             exit_classes=made.exit_classes,
             exit_scores=made.scores.astype(np.float32),
             features=[

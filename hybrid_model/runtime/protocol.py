@@ -20,6 +20,8 @@ class EdgeResult:
     class_index (N,) int32 and confidence (N,) float32: the class and the greatest probability (softmax at that exit's
     temperature) of the exit at which the sample left, of the last exit where it was escalated; confidence is 0 where
     the logits are not finite.
+    in_domain (N,) bool: whether the guard of the exit at which the sample left, or of the last one that was computed,
+    takes it for one of the kind that the network was trained on; True where a bundle has no guard.
     exit_classes (N, E) int32, -1 where an exit was not computed; exit_scores (N, E) float32, NaN there.
     features: packed bytes at the cut for escalated samples (with `force_cut` for all), else None.
     """
@@ -27,6 +29,7 @@ class EdgeResult:
     exit_index: npt.NDArray[np.int8]
     class_index: npt.NDArray[np.int32]
     confidence: npt.NDArray[np.float32]
+    in_domain: npt.NDArray[np.bool_]
     exit_classes: npt.NDArray[np.int32]
     exit_scores: npt.NDArray[np.float32]
     features: list[bytes | None]
@@ -40,6 +43,7 @@ def joined(parts: list[EdgeResult]) -> EdgeResult:
         exit_index=np.concatenate([p.exit_index for p in parts]),
         class_index=np.concatenate([p.class_index for p in parts]),
         confidence=np.concatenate([p.confidence for p in parts]),
+        in_domain=np.concatenate([p.in_domain for p in parts]),
         exit_classes=np.concatenate([p.exit_classes for p in parts]),
         exit_scores=np.concatenate([p.exit_scores for p in parts]),
         features=[f for p in parts for f in p.features],
@@ -54,9 +58,17 @@ class Engine(Protocol):
         """Name of the kernels that run."""
 
     def infer(
-        self, batch: npt.NDArray[Any], *, thresholds: Sequence[float] | None = None, force_cut: bool = False
+        self,
+        batch: npt.NDArray[Any],
+        *,
+        thresholds: Sequence[float] | None = None,
+        guard: bool = True,
+        force_cut: bool = False,
     ) -> EdgeResult:
-        """Decide for a batch (N, H, W, C); with `force_cut` compute every exit and the features of all."""
+        """Decide for a batch (N, H, W, C); with `force_cut` compute every exit and the features of all.
+
+        Without `guard` a sample leaves by its score alone; `in_domain` is told all the same.
+        """
 
     def exit_logits(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], list[bytes]]:
         """The logits of every exit (N, E, K), and the packed features of all."""

@@ -129,6 +129,7 @@ def answers(walk: Walk, rules: Sequence[ExitRule], cut_bits: int) -> EdgeResult:
         exit_index=walk.exit_index,
         class_index=classes[np.arange(count), answering],
         confidence=confidence,
+        in_domain=np.ones(count, dtype=np.bool_),
         exit_classes=classes,
         exit_scores=walk.scores.astype(np.float32),
         features=features,

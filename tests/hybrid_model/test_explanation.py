@@ -40,12 +40,15 @@ class OneWindow:
         logits = np.stack([brightness, np.zeros_like(brightness)], axis=1)
         return logits[:, np.newaxis], [b""] * len(batch)
 
-    def infer(self, batch: npt.NDArray[Any], *, thresholds: Any = None, force_cut: bool = False) -> EdgeResult:
+    def infer(
+        self, batch: npt.NDArray[Any], *, thresholds: Any = None, guard: bool = True, force_cut: bool = False
+    ) -> EdgeResult:
         logits = self.exit_logits(batch)[0][:, 0]
         return EdgeResult(
             exit_index=np.full(len(batch), -1, np.int8),
             class_index=logits.argmax(axis=1).astype(np.int32),
             confidence=exits.softmax(logits).max(axis=1).astype(np.float32),
+            in_domain=np.ones(len(batch), np.bool_),
             exit_classes=logits.argmax(axis=1).astype(np.int32)[:, np.newaxis],
             exit_scores=exits.score(logits).astype(np.float32)[:, np.newaxis],
             features=[b""] * len(batch),

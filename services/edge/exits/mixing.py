@@ -35,6 +35,7 @@ def decide(
         exit_index=result.exit_index[order],
         class_index=result.class_index[order],
         confidence=result.confidence[order],
+        in_domain=result.in_domain[order],
         exit_classes=result.exit_classes[order],
         exit_scores=result.exit_scores[order],
         features=[result.features[row] for row in order],

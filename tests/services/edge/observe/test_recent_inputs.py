@@ -22,6 +22,7 @@ def result(count: int) -> EdgeResult:
         exit_index=np.array([-1 if row % 2 else 0 for row in range(count)], np.int8),
         class_index=np.arange(count, dtype=np.int32),
         confidence=np.full(count, 0.5, np.float32),
+        in_domain=np.ones(count, np.bool_),
         exit_classes=np.zeros((count, 1), np.int32),
         exit_scores=np.zeros((count, 1), np.float32),
         features=[None] * count,
