@@ -19,7 +19,8 @@ from hybrid_model.exploration.space import ExplorationError, Space
 from hybrid_model.export import export_bundle
 from hybrid_model.nn import HybridNetwork
 from hybrid_model.sample_size import mean_lossless_bytes
-from hybrid_model.training.loop import predict, train
+from hybrid_model.training.loop import train
+from hybrid_model.training.prediction import predict
 from hybrid_model.training.recipe import Recipe
 from hybrid_model.training.run import TrainingRun
 

@@ -20,12 +20,12 @@ from hybrid_model.export.cloud_tensors import CloudDtype, cloud_tensors
 from hybrid_model.nn.edge_graph import edge_graph
 from hybrid_model.nn.quantizers import ClippedLevels
 from hybrid_model.nn.summary import layer_table
-from hybrid_model.training.loop import predict
+from hybrid_model.training.prediction import predict
 from hybrid_model.training.run import TrainingRun
 
 
 def _input(run: TrainingRun, dataset: Dataset) -> dict[str, Any]:
-    arch = run.network.architecture
+    arch = run.hybrid.architecture
     return {
         "kind": dataset.kind,
         "shape": list(arch.input_shape),
@@ -52,7 +52,7 @@ def _uncalibrated(
     run: TrainingRun, dataset: Dataset, cloud_dtype: CloudDtype
 ) -> tuple[dict[str, Any], Tensors, Tensors]:
     """Manifest, edge tensors and cloud tensors of a network whose exits let nobody leave yet."""
-    network = run.network.eval().to("cpu")
+    network = run.hybrid.eval().to("cpu")
     arch = network.architecture
     ops, edge = edge_graph(network)
     score = run.recipe.operating_point.score
@@ -106,7 +106,7 @@ def twin_figures(run: TrainingRun, dataset: Dataset) -> dict[str, Any] | None:
 
     Computed in full precision by torch.
     """
-    if run.twin is None or len(run.twin.history) < run.twin.recipe.schedule.epochs:
+    if run.twin is None or not run.twin.finished:
         return None
     network = run.twin.network
     _, logits = predict(network, dataset.test, device=next(network.parameters()).device)

@@ -1,4 +1,5 @@
-"""Architectures by family: CIFAR ResNets, a wide low-bit net for 32x32 images, small nets for digits and sensors."""
+"""Architectures by family: CIFAR ResNets, a wide low-bit net for 32x32 images, small nets for digits and sensors;
+and the network that teaches them."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from hybrid_model.nn.architecture import Architecture, Bits, CutSpec, ExitSpec, StemSpec, UnitSpec
+from hybrid_model.nn.whitened import WhitenedSpec
 
 #: CIFAR's channel means as whole grey levels: an integer zero point lets an 8-bit stem pad with exact zeros.
 CIFAR_ZERO_POINT = (125.0, 123.0, 114.0)
@@ -199,4 +201,21 @@ def sensor_net(
     )
 
 
-FAMILIES = {"resnet": resnet, "wide_edge": wide_edge, "digits": digits_net, "sensor": sensor_net}
+def whitened(*, classes: int = 10, widths: Sequence[int] = (64, 256, 256), convolutions: int = 2) -> WhitenedSpec:
+    """A full-precision teacher for 32x32 pictures, see `hybrid_model.nn.whitened`; no hybrid network."""
+    return WhitenedSpec(
+        zero_point=CIFAR_ZERO_POINT,
+        scale=CIFAR_SCALE,
+        classes=classes,
+        widths=tuple(widths),
+        convolutions=convolutions,
+    )
+
+
+FAMILIES = {
+    "resnet": resnet,
+    "wide_edge": wide_edge,
+    "digits": digits_net,
+    "sensor": sensor_net,
+    "whitened": whitened,
+}

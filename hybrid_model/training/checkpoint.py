@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from hybrid_model.nn import HybridNetwork
 from hybrid_model.training.recipe import Recipe
 from hybrid_model.training.run import TrainingError, TrainingRun
+from hybrid_model.training.trainable import untrained
 
 
 class Checkpoint:
-    """One file that a run writes after every epoch and resumes from.
+    """One file that a run writes now and then and resumes from.
 
     It belongs to one recipe fingerprint; a file of another recipe is never loaded.
     """
@@ -50,7 +50,7 @@ def stored_run(recipe: Recipe, path: Path) -> TrainingRun:
         raise TrainingError(f"{path}: not a checkpoint ({error})") from error
     if state is None:
         raise TrainingError(f"{path}: not a checkpoint of recipe {recipe.name} as it is now; give the right --recipe")
-    network = HybridNetwork(recipe.build())
+    network = untrained(recipe)
     network.load_state_dict(state["network"])
     twin_recipe = recipe.twin()
     twin_path = path.with_name(f"{twin_recipe.name}-s{recipe.seed}.pt")
@@ -63,4 +63,5 @@ def stored_run(recipe: Recipe, path: Path) -> TrainingRun:
         list(state["history"]),
         twin,
         state.get("machine", "unknown"),
+        finished=bool(state["finished"]),
     )

@@ -16,29 +16,33 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
     return F.kl_div(log_student, target, reduction="batchmean") * temperature**2
 
 
+def _mixed(logits: Tensor, labels: Tensor, losses: Losses, source: Tensor | None, share: float) -> Tensor:
+    """(1 - share) x cross entropy + share x distillation from `source` (N, K)."""
+    if source is None or share == 0.0:
+        return F.cross_entropy(logits.float(), labels, label_smoothing=losses.label_smoothing)
+    soft = distillation_loss(logits, source, losses.distillation_temperature)
+    if share == 1.0:
+        return soft
+    hard = F.cross_entropy(logits.float(), labels, label_smoothing=losses.label_smoothing)
+    return (1.0 - share) * hard + share * soft
+
+
 def exit_loss(output: HybridOutput, labels: Tensor, losses: Losses, teacher: Tensor | None = None) -> Tensor:
     """Sum over exits of weight x ((1 - d) x cross entropy + d x distillation).
 
-    Distilled from the twin's logits `teacher` (N, K) where given, else from the final classifier.
+    Distilled from the teacher's logits `teacher` (N, K) where given, else from the final classifier.
     """
     total = output.final.new_zeros((), dtype=output.final.float().dtype)
     source = output.final if teacher is None else teacher
     for weight, logits in zip(losses.exit_weights, output.exits, strict=True):
-        if weight == 0.0:
-            continue
-        hard = F.cross_entropy(logits.float(), labels, label_smoothing=losses.label_smoothing)
-        soft = distillation_loss(logits, source, losses.distillation_temperature) if losses.distillation else 0.0
-        total = total + weight * ((1 - losses.distillation) * hard + losses.distillation * soft)
+        if weight > 0.0:
+            total = total + weight * _mixed(logits, labels, losses, source, losses.distillation)
     return total
 
 
 def final_loss(output: HybridOutput, labels: Tensor, losses: Losses, teacher: Tensor | None = None) -> Tensor:
-    """Cross entropy of the final classifier; with `teacher` (N, K) its share `losses.teacher` is distilled from it."""
-    hard = F.cross_entropy(output.final.float(), labels, label_smoothing=losses.label_smoothing)
-    if teacher is None:
-        return hard
-    soft = distillation_loss(output.final, teacher, losses.distillation_temperature)
-    return (1 - losses.teacher) * hard + losses.teacher * soft
+    """Cross entropy of the final classifier; with `teacher` (N, K) `teacher_share` of it is distilled from there."""
+    return _mixed(output.final, labels, losses, teacher, losses.teacher_share)
 
 
 def joint_loss(output: HybridOutput, labels: Tensor, losses: Losses, teacher: Tensor | None = None) -> Tensor:

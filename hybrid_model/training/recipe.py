@@ -15,6 +15,7 @@ from hybrid_model.calibration import OperatingPoint
 from hybrid_model.errors import DewpointError
 from hybrid_model.nn.architecture import Architecture
 from hybrid_model.nn.backbones import FAMILIES
+from hybrid_model.nn.whitened import WhitenedSpec
 
 
 class RecipeError(DewpointError, ValueError):
@@ -22,7 +23,11 @@ class RecipeError(DewpointError, ValueError):
 
 
 class Schedule(BaseModel):
-    """How long and how fast. `lr` is the peak of a one-cycle schedule (Smith, Topin 2017, arXiv 1708.07120).
+    """How long and how fast. `lr` is the peak of the schedule: up from 0 over `warmup_share` of the run, then down.
+
+    `decay` says how: `cosine` to zero (one cycle: Smith, Topin 2017, arXiv 1708.07120), `linear` to zero, or `steps`: a
+    tenth from half of the run on, a hundredth from three quarters on (He et al. 2016, section 4.2).
+    With `minutes` the run is over after so long, however many epochs that makes; all shares are then of that time.
 
     `muon` trains the convolutions; what is no convolution takes AdamW at `adamw_lr` beside it. A run that starts from
     its trained twin has `lr_from_twin` for a peak, where given: a lower one keeps what the twin has learned.
@@ -32,12 +37,14 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     epochs: int = Field(gt=0)
+    minutes: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=128, gt=0)
     optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: float = Field(default=0.1, gt=0)
     lr_from_twin: float | None = Field(default=None, gt=0)
     adamw_lr: float = Field(default=3e-3, gt=0)
     momentum: float = 0.9
+    decay: Literal["cosine", "linear", "steps"] = "cosine"
     weight_decay: float = 1e-4
     warmup_share: float = Field(default=0.1, ge=0.0, lt=1.0)
     binarize_weights_after: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -47,9 +54,10 @@ class Losses(BaseModel):
     """The joint loss: final cross entropy + sum of exit_weights[i] x exit cross entropy (arXiv 2005.10851, section 3).
 
     `distillation` mixes into every exit's loss the Kullback-Leibler divergence from the final classifier's softened
-    answer (Hinton et al. 2015, arXiv 1503.02531). `teacher` is the share of the final loss that comes from the trained
-    full-precision twin's softened answer instead of the labels; where it is not 0 the exits are distilled from the twin
-    too. `two_stage`: first the backbone by its final loss, then the exits alone on the frozen backbone.
+    answer (Hinton et al. 2015, arXiv 1503.02531). `teacher` is a trained network that takes the final classifier's
+    place in that: `twin`, the own full-precision twin, or the name of a recipe. `teacher_share` of the final loss then
+    comes from the teacher's softened answer instead of the labels.
+    `two_stage`: first the backbone by its final loss, then the exits alone on the frozen backbone.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -57,13 +65,16 @@ class Losses(BaseModel):
     exit_weights: tuple[float, ...] = (0.5,)
     distillation: float = Field(default=0.0, ge=0.0, le=1.0)
     distillation_temperature: float = Field(default=2.0, gt=0)
-    teacher: float = Field(default=0.0, ge=0.0, le=1.0)
+    teacher: str = "none"
+    teacher_share: float = Field(default=1.0, gt=0.0, le=1.0)
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class Recipe(BaseModel):
     """A whole training run.
 
+    `augmentation` names the random changes to every batch (see `hybrid_model.training.augment`); pictures are moved by
+    up to `translate_px`, and a square of `cutout_px` is blanked.
     `start`: random weights, or those of the trained full-precision twin. `full_precision` makes it the twin's own run:
     see `twin`.
     """
@@ -74,7 +85,9 @@ class Recipe(BaseModel):
     dataset: str
     family: str
     architecture: dict[str, Any] = Field(default_factory=dict)
-    augmentation: Literal["none", "crop_flip", "digits", "sensor", "inertial"] = "none"
+    augmentation: Literal["none", "crop_flip", "reflected_crop", "camera", "digits", "sensor", "inertial"] = "none"
+    translate_px: int = Field(default=4, ge=0)
+    cutout_px: int = Field(default=0, ge=0)
     seed: int = 0
     compile: bool = False
     start: Literal["random", "twin"] = "random"
@@ -86,24 +99,35 @@ class Recipe(BaseModel):
     def build(self) -> Architecture:
         """The architecture that the recipe names.
 
+        Raises RecipeError if the family is unknown, refuses its arguments, or is none of hybrid networks.
+        """
+        arch = self.blueprint()
+        if not isinstance(arch, Architecture):
+            raise RecipeError(f"recipe {self.name} is of a teacher, which has no edge: it trains, but makes no bundle")
+        return arch
+
+    def blueprint(self) -> Architecture | WhitenedSpec:
+        """What the network is made of, a hybrid one or one that only teaches.
+
         Raises RecipeError if the family is unknown or refuses its arguments.
         """
         if self.family not in FAMILIES:
             raise RecipeError(f"recipe {self.name}: unknown family {self.family!r}; there are {', '.join(FAMILIES)}")
         try:
-            arch: Architecture = FAMILIES[self.family](**self.architecture)  # type: ignore[operator]
+            arch: Architecture | WhitenedSpec = FAMILIES[self.family](**self.architecture)  # type: ignore[operator]
         except (TypeError, ValueError) as error:
             raise RecipeError(f"recipe {self.name}: {error}") from error
-        if len(self.losses.exit_weights) != len(arch.exits):
+        exit_count = 0 if isinstance(arch, WhitenedSpec) else len(arch.exits)
+        if len(self.losses.exit_weights) != exit_count:
             raise RecipeError(
-                f"recipe {self.name}: {len(self.losses.exit_weights)} exit weights for {len(arch.exits)} exits"
+                f"recipe {self.name}: {len(self.losses.exit_weights)} exit weights for {exit_count} exits"
             )
-        return arch.twin() if self.full_precision else arch
+        return arch.twin() if self.full_precision and isinstance(arch, Architecture) else arch
 
     @property
     def needs_twin(self) -> bool:
         """Whether the trained full-precision twin takes part in this run, as its teacher or its start."""
-        return self.start == "twin" or self.losses.teacher > 0
+        return self.start == "twin" or self.losses.teacher == "twin"
 
     @property
     def peak_lr(self) -> float:
@@ -114,7 +138,7 @@ class Recipe(BaseModel):
     def twin(self) -> Recipe:
         """The full-precision twin's recipe: the same layers, data, schedule and seed, no exits and no teacher."""
         losses = self.losses.model_copy(
-            update={"method": "joint", "exit_weights": (0.0,) * len(self.losses.exit_weights), "teacher": 0.0}
+            update={"method": "joint", "exit_weights": (0.0,) * len(self.losses.exit_weights), "teacher": "none"}
         )
         schedule = self.schedule.model_copy(update={"lr_from_twin": None, "binarize_weights_after": 0.0})
         return self.model_copy(

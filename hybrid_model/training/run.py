@@ -11,6 +11,7 @@ import torch
 from hybrid_model.errors import DewpointError
 from hybrid_model.nn import HybridNetwork
 from hybrid_model.training.recipe import Recipe
+from hybrid_model.training.trainable import Trainable
 
 
 class TrainingError(DewpointError, RuntimeError):
@@ -19,15 +20,24 @@ class TrainingError(DewpointError, RuntimeError):
 
 @dataclass
 class TrainingRun:
-    """A trained network and how it came about."""
+    """A trained network and how it came about. `finished`: whether the schedule came to its end."""
 
-    network: HybridNetwork
+    network: Trainable
     recipe: Recipe
     precision: str
     seconds: float
     history: list[dict[str, float]] = field(default_factory=list)
     twin: TrainingRun | None = None
     machine: str = "unknown"
+    teacher: TrainingRun | None = None
+    finished: bool = True
+
+    @property
+    def hybrid(self) -> HybridNetwork:
+        """The network, which has an edge. Raises TrainingError for one that only teaches."""
+        if not isinstance(self.network, HybridNetwork):
+            raise TrainingError(f"{self.recipe.name} is a teacher, which has no edge: it trains, but makes no bundle")
+        return self.network
 
 
 def machine_kind(device: torch.device) -> str:

@@ -139,7 +139,7 @@ def test_two_processes_share_a_study(tmp_path, quick):
 
 def test_ctrl_c_leaves_a_trial_that_the_next_call_takes_up_without_training_again(tmp_path, monkeypatch):
     from hybrid_model.exploration import trial as trial_module
-    from hybrid_model.training import loop
+    from hybrid_model.training import trainer
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -151,7 +151,7 @@ def test_ctrl_c_leaves_a_trial_that_the_next_call_takes_up_without_training_agai
         patch.setattr(trial_module, "measure_latency", interrupted)
         with pytest.raises(KeyboardInterrupt):
             only().run(progress=False, device="cpu")
-    monkeypatch.setattr(loop._Trainer, "run_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(trainer.Trainer, "run_epoch", lambda *_: pytest.fail("trained again"))
     told = []
     again = only()
     assert again.run(progress=False, device="cpu", tell=told.append) == 1

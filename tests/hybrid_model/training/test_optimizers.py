@@ -70,9 +70,9 @@ def test_a_run_by_muon_learns_and_resumes(tmp_path):
 
 
 def _epochs(recipe, dataset, folder, count):
-    from hybrid_model.training.loop import _Trainer
+    from hybrid_model.training.trainer import Trainer
 
-    trainer = _Trainer(recipe, dataset, folder, torch.device("cpu"))
+    trainer = Trainer(recipe, dataset, folder, torch.device("cpu"))
     trainer.precision = "fp32"
     while trainer.epoch < count:
         trainer.run_epoch(lambda text: None)

@@ -32,19 +32,19 @@ def test_a_few_epochs_on_digits_learn_most_of_them(recipe, digits, tmp_path):
 
 
 def test_a_run_that_was_broken_off_resumes_where_it_stood(recipe, digits, tmp_path, monkeypatch):
-    from hybrid_model.training import loop
+    from hybrid_model.training import trainer as loop
 
-    whole = loop._Trainer.run_epoch
+    whole = loop.Trainer.run_epoch
 
     def breaks_in_the_third(self, advance):
         if self.epoch == 2:
             raise KeyboardInterrupt
         whole(self, advance)
 
-    monkeypatch.setattr(loop._Trainer, "run_epoch", breaks_in_the_third)
+    monkeypatch.setattr(loop.Trainer, "run_epoch", breaks_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, digits, folder=tmp_path, device="cpu", progress=False)
-    monkeypatch.setattr(loop._Trainer, "run_epoch", whole)
+    monkeypatch.setattr(loop.Trainer, "run_epoch", whole)
 
     run = train(recipe, digits, folder=tmp_path, device="cpu", progress=False)
 
@@ -55,16 +55,16 @@ def test_a_run_that_was_broken_off_resumes_where_it_stood(recipe, digits, tmp_pa
 def test_one_bit_weights_stay_real_until_their_share_of_the_run_has_passed(
     recipe, digits, tmp_path, monkeypatch, share, told
 ):
-    from hybrid_model.training import loop
+    from hybrid_model.training import trainer as loop
 
     bits = []
-    whole = loop._Trainer._note
+    whole = loop.Trainer._note
 
     def looks(self, mean_loss):
         bits.append(self.network.edge[0].conv.weight_bits)
         whole(self, mean_loss)
 
-    monkeypatch.setattr(loop._Trainer, "_note", looks)
+    monkeypatch.setattr(loop.Trainer, "_note", looks)
     late = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"binarize_weights_after": share})})
     run = train(late, digits, folder=tmp_path, device="cpu", progress=False)
     assert bits == told
@@ -93,9 +93,9 @@ def test_in_two_stages_the_second_leaves_the_backbone_as_it_is(recipe, digits, t
 
 
 def _run_epochs(recipe, dataset, folder, epochs):
-    from hybrid_model.training.loop import _Trainer
+    from hybrid_model.training.trainer import Trainer
 
-    trainer = _Trainer(recipe, dataset, folder, torch.device("cpu"))
+    trainer = Trainer(recipe, dataset, folder, torch.device("cpu"))
     trainer.precision = "fp32"
     while trainer.epoch < epochs:
         trainer.run_epoch(lambda text: None)

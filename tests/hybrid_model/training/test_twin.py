@@ -10,7 +10,7 @@ from hybrid_model import data
 from hybrid_model.export.bundle import twin_figures
 from hybrid_model.nn import HybridNetwork
 from hybrid_model.training import load_recipe, train
-from hybrid_model.training.loop import start_from
+from hybrid_model.training.trainer import start_from
 from hybrid_model.training.losses import final_loss
 from hybrid_model.training.recipe import Losses
 
