@@ -2,10 +2,11 @@
 
 from hybrid_model.training.checkpoint import stored_run
 from hybrid_model.training.loop import train
-from hybrid_model.training.recipe import Recipe, RecipeError, load_recipe, recipe_names
+from hybrid_model.training.recipe import Baseline, Recipe, RecipeError, load_recipe, recipe_names, within_minutes
 from hybrid_model.training.run import TrainingError, TrainingRun
 
 __all__ = [
+    "Baseline",
     "Recipe",
     "RecipeError",
     "TrainingError",
@@ -14,4 +15,5 @@ __all__ = [
     "recipe_names",
     "stored_run",
     "train",
+    "within_minutes",
 ]

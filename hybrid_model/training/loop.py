@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from hybrid_model.data import Dataset
-from hybrid_model.training.recipe import Recipe, load_recipe
+from hybrid_model.training.recipe import Baseline, Recipe
 from hybrid_model.training.run import TrainingError, TrainingRun
 from hybrid_model.training.trainer import Trainer
 
@@ -22,34 +23,36 @@ def train(
     folder: Path,
     device: str | None = None,
     progress: bool = True,
-    baseline: bool = False,
-    deadline: float | None = None,
+    baselines: Collection[Baseline] = (),
+    stop: Callable[[], bool] = lambda: False,
 ) -> TrainingRun:
     """Trains `recipe` on `dataset`, resuming from its checkpoint in `folder` if there is one.
 
-    With `baseline`, or for a recipe that starts from its full-precision twin or is taught by it, the twin is trained
-    first (`recipe.twin()`, with a checkpoint of its own); `TrainingRun.twin` is its run, or None. A teacher that the
-    recipe names is trained before, or taken from its checkpoint: recipes share it.
+    A teacher that the recipe names is trained first, or taken from its checkpoint: recipes share it. Then the
+    full-precision twin (`recipe.twin()`), where it is among the `baselines` or takes part in the run, and the twin that
+    learns from the teacher (`recipe.taught_twin()`), where it is among them: each has a checkpoint of its own, and its
+    run is in `TrainingRun.twin` and `TrainingRun.taught_twin`.
     Writes `folder/NAME-sSEED.pt` every two minutes and after every epoch, and one JSON line of figures an epoch (on the
     tuning split) to `folder/NAME-sSEED.jsonl`. `device`: "cuda", "cpu", or None for a GPU where there is one.
-    `deadline`: a `time.monotonic()` at which the run stops, wherever it stands; the run that comes back is then not
-    `finished`, and the same call goes on with it.
+    `stop` is asked after every step: True ends it there. The run that comes back is then not `finished` (it may be one
+    of those that come first), and the same call goes on with it.
 
     Raises RecipeError for a recipe that cannot be built, TrainingError for a loss that is no number or a teacher that
     does not know the classes.
     """
-    twin: TrainingRun | None = None
-    teacher = _teacher(recipe, dataset)
-    shared = {"folder": folder, "device": device, "progress": progress, "deadline": deadline}
-    taught_by = None if teacher is None else train(teacher, dataset, **shared)  # type: ignore[arg-type]
-    if taught_by is not None and not taught_by.finished:
-        return taught_by
-    if recipe.needs_twin or baseline:
-        twin = train(recipe.twin(), dataset, **shared)  # type: ignore[arg-type]
-        if not twin.finished:
-            return twin
-    if recipe.losses.teacher == "twin":
-        taught_by = twin
+    wanted = {
+        "teacher": _teacher(recipe, dataset),
+        "twin": recipe.twin() if recipe.needs_twin or "twin" in baselines else None,
+        "taught_twin": recipe.taught_twin() if "taught_twin" in baselines else None,
+    }
+    first: dict[str, TrainingRun] = {}
+    for role, other in wanted.items():
+        if other is not None:
+            first[role] = train(other, dataset, folder=folder, device=device, progress=progress, stop=stop)
+            if not first[role].finished:
+                return first[role]
+    twin = first.get("twin")
+    taught_by = twin if recipe.losses.teacher == "twin" else first.get("teacher")
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     trainer = Trainer(
         recipe,
@@ -58,7 +61,7 @@ def train(
         chosen,
         twin=None if twin is None else twin.network,
         teacher=None if taught_by is None else taught_by.network,
-        deadline=deadline,
+        stop=stop,
     )
     _run(trainer, progress=progress)
     if trainer.finished:
@@ -74,6 +77,7 @@ def train(
         twin,
         trainer.machine,
         teacher=taught_by,
+        taught_twin=first.get("taught_twin"),
         finished=trainer.finished,
     )
 
@@ -92,7 +96,7 @@ def _run(trainer: Trainer, *, progress: bool) -> None:
         if not trainer.finished:
             bar.update(task, description="choosing precision")
             trainer.precision = trainer.precision or trainer.choose_precision()
-        while not trainer.finished and not trainer.out_of_time:
+        while not trainer.finished and not trainer.asked_to_stop():
             trainer.run_epoch(
                 lambda text: bar.update(
                     task, completed=trainer.progress * _BAR_STEPS, description=f"{trainer.precision} {text}"
@@ -106,13 +110,12 @@ def _run(trainer: Trainer, *, progress: bool) -> None:
 
 
 def _teacher(recipe: Recipe, dataset: Dataset) -> Recipe | None:
-    """The recipe of a teacher apart from the twin."""
-    name = recipe.losses.teacher
-    if name in ("none", "twin"):
-        return None
-    teacher = load_recipe(name)
-    if teacher.dataset != recipe.dataset or teacher.blueprint().classes != len(dataset.classes):
+    teacher = recipe.teacher()
+    if teacher is not None and (
+        teacher.dataset != recipe.dataset or teacher.blueprint().classes != len(dataset.classes)
+    ):
         raise TrainingError(
-            f"recipe {recipe.name}: its teacher {name} learns {teacher.dataset}, not {recipe.dataset}: name another"
+            f"recipe {recipe.name}: its teacher {recipe.losses.teacher} learns {teacher.dataset}, not {recipe.dataset}"
+            ": name another"
         )
     return teacher

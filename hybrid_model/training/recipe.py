@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,11 @@ from hybrid_model.errors import DewpointError
 from hybrid_model.nn.architecture import Architecture
 from hybrid_model.nn.backbones import FAMILIES
 from hybrid_model.nn.whitened import WhitenedSpec
+
+#: What a network is compared with: its twin, taught by labels or by the recipe's teacher.
+Baseline = Literal["twin", "taught_twin"]
+#: Of the minutes of a run, what each has that is trained before it: its teacher, its twin.
+FIRST_MINUTES_SHARE = 1 / 3
 
 
 class RecipeError(DewpointError, ValueError):
@@ -29,6 +35,8 @@ class Schedule(BaseModel):
     tenth from half of the run on, a hundredth from three quarters on (He et al. 2016, section 4.2).
     With `minutes` the run is over after so long, however many epochs that makes; all shares are then of that time.
 
+    The full-precision twin takes `twin_epochs`, where given: it needs fewer than what learns with rounded numbers.
+
     `muon` trains the convolutions; what is no convolution takes AdamW at `adamw_lr` beside it. A run that starts from
     its trained twin has `lr_from_twin` for a peak, where given: a lower one keeps what the twin has learned.
     `binarize_weights_after` is the share of the run before which one-bit convolutions keep real weights; their
@@ -37,6 +45,7 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     epochs: int = Field(gt=0)
+    twin_epochs: int | None = Field(default=None, gt=0)
     minutes: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=128, gt=0)
     optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
@@ -129,6 +138,21 @@ class Recipe(BaseModel):
         """Whether the trained full-precision twin takes part in this run, as its teacher or its start."""
         return self.start == "twin" or self.losses.teacher == "twin"
 
+    def teacher(self) -> Recipe | None:
+        """The recipe of a teacher apart from the twin, where there is one. Raises RecipeError where it is unknown.
+
+        In a run that is bounded in minutes it has a third of them, and another name.
+        """
+        if self.losses.teacher in ("none", "twin"):
+            return None
+        found = load_recipe(self.losses.teacher)
+        return found if self.schedule.minutes is None else found.within(self.schedule.minutes * FIRST_MINUTES_SHARE)
+
+    def within(self, minutes: float) -> Recipe:
+        """The same run, over after so many minutes, with a name that says so."""
+        schedule = self.schedule.model_copy(update={"minutes": minutes})
+        return self.model_copy(update={"name": f"{self.name}-{minutes:.3g}min", "schedule": schedule})
+
     @property
     def peak_lr(self) -> float:
         """The highest learning rate of this run: `schedule.lr_from_twin` where it starts from its twin, if given."""
@@ -137,13 +161,34 @@ class Recipe(BaseModel):
 
     def twin(self) -> Recipe:
         """The full-precision twin's recipe: the same layers, data, schedule and seed, no exits and no teacher."""
+        return self._full_precision("twin", teacher="none")
+
+    def taught_twin(self) -> Recipe:
+        """The twin's recipe with the teacher that this one has.
+
+        Raises RecipeError where that is the twin itself, or there is none.
+        """
+        if self.losses.teacher in ("none", "twin"):
+            raise RecipeError(f"recipe {self.name} has no teacher apart from its twin, so no twin can learn from it")
+        return self._full_precision("taught-twin", teacher=self.losses.teacher)
+
+    def _full_precision(self, suffix: str, *, teacher: str) -> Recipe:
         losses = self.losses.model_copy(
-            update={"method": "joint", "exit_weights": (0.0,) * len(self.losses.exit_weights), "teacher": "none"}
+            update={"method": "joint", "exit_weights": (0.0,) * len(self.losses.exit_weights), "teacher": teacher}
         )
-        schedule = self.schedule.model_copy(update={"lr_from_twin": None, "binarize_weights_after": 0.0})
+        minutes = self.schedule.minutes
+        schedule = self.schedule.model_copy(
+            update={
+                "lr_from_twin": None,
+                "binarize_weights_after": 0.0,
+                "epochs": self.schedule.twin_epochs or self.schedule.epochs,
+                "twin_epochs": None,
+                "minutes": minutes and minutes * FIRST_MINUTES_SHARE,
+            }
+        )
         return self.model_copy(
             update={
-                "name": f"{self.name}-twin",
+                "name": f"{self.name}-{suffix}",
                 "full_precision": True,
                 "start": "random",
                 "schedule": schedule,
@@ -154,12 +199,27 @@ class Recipe(BaseModel):
     def fingerprint(self) -> str:
         """12 hex digits over everything that shapes the weights; a checkpoint resumes only under the same.
 
-        Fields at their defaults are left out, so that a new field does not orphan older checkpoints.
+        Fields at their defaults are left out, so that a new field does not orphan older checkpoints. A teacher's own
+        fingerprint is part of it. Raises RecipeError for a teacher that cannot be found.
         """
+        aside: dict[str, Any] = {"summary": True, "operating_point": True, "compile": True}
         body = self.model_dump(
-            mode="json", exclude={"summary", "operating_point", "compile"}, exclude_defaults=True, exclude_none=True
+            mode="json",
+            exclude=aside | {"schedule": {"twin_epochs"}},
+            exclude_defaults=True,
+            exclude_none=True,
         )
+        teacher = self.teacher()
+        if teacher is not None:
+            body["teacher"] = teacher.fingerprint()
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def within_minutes(recipe: Recipe, minutes: float, baselines: Collection[Baseline] = ()) -> Recipe:
+    """The recipe for a run that is over after `minutes`, with its teacher and what of its twins has to be trained."""
+    twins = {"twin"} if recipe.needs_twin else set()
+    first = len(twins | set(baselines)) + (recipe.losses.teacher not in ("none", "twin"))
+    return recipe.within(minutes / (1 + FIRST_MINUTES_SHARE * first))
 
 
 def recipe_names() -> list[str]:

@@ -30,6 +30,7 @@ class TrainingRun:
     twin: TrainingRun | None = None
     machine: str = "unknown"
     teacher: TrainingRun | None = None
+    taught_twin: TrainingRun | None = None
     finished: bool = True
 
     @property

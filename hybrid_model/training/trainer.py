@@ -46,7 +46,7 @@ class Trainer:
         device: Where it runs.
         twin: The trained full-precision twin, where the run starts from it.
         teacher: A trained network that the run learns from.
-        deadline: `time.monotonic()` at which to stop, wherever it stands; None: never.
+        stop: Asked after every step: whether to stop there.
 
     Raises RecipeError for a recipe that cannot be built, TrainingError where one batch is more than there is.
     """
@@ -60,7 +60,7 @@ class Trainer:
         *,
         twin: Trainable | None = None,
         teacher: Trainable | None = None,
-        deadline: float | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.recipe, self.dataset, self.device = recipe, dataset, device
         self.steps_per_epoch = len(dataset.train.y) // recipe.schedule.batch_size
@@ -83,7 +83,7 @@ class Trainer:
         self.log = folder / f"{recipe.name}-s{recipe.seed}.jsonl"
         fill = torch.tensor(self.network.architecture.zero_point)
         self._augment = Augmenter(recipe, len(dataset.train.y), fill, device)
-        self._deadline = deadline
+        self.asked_to_stop = stop
         self.epoch, self.step, self.seconds, self._loss_sum = 0, 0, 0.0, 0.0
         self.precision: str | None = None
         self.machine = machine_kind(device)
@@ -108,11 +108,6 @@ class Trainer:
         """Whether the run has come to its end, and its last figures are noted."""
         return self.progress >= 1.0 and self.step == 0
 
-    @property
-    def out_of_time(self) -> bool:
-        """Whether the deadline has passed."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
-
     def choose_precision(self) -> str:
         """A trial of ten steps of each; the network is put back afterwards."""
         before = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
@@ -128,7 +123,7 @@ class Trainer:
         return chosen
 
     def run_epoch(self, advance: Callable[[str], None]) -> None:
-        """The rest of a pass over the training split, to its end, the run's or the deadline; then the checkpoint.
+        """The rest of a pass over the training split, to its end, the run's or `stop`; then the checkpoint.
 
         At the end of the pass or of the run a line of figures is logged. `advance` is called after every step.
         Raises TrainingError for a loss that is no number.
@@ -138,7 +133,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         began = saved = time.perf_counter()
         self._prepare()
-        while self.step < self.steps_per_epoch and self.progress < 1.0 and not self.out_of_time:
+        while self.step < self.steps_per_epoch and self.progress < 1.0 and not self.asked_to_stop():
             rows = order[self.step * self.recipe.schedule.batch_size :][: self.recipe.schedule.batch_size]
             self.binarization.at(self.progress)
             self._set_rates(share_of_peak(self.recipe.schedule, self.progress))

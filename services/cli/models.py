@@ -37,25 +37,39 @@ def train(
     twin: Annotated[
         bool, typer.Option(help="Train the full-precision twin too: the baseline that `evaluate` compares with.")
     ] = True,
+    taught_twin: Annotated[
+        bool, typer.Option("--taught-twin", help="Train a twin that learns from the recipe's teacher, too.")
+    ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="M", help="Be ready after so many minutes, teacher and twins included."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
     json_path: Json = None,
 ) -> None:
     """Train a network by a recipe, and its full-precision twin, and write the bundle.
 
     Example: `dewpoint train digits --out digits.dew`
+
+    With --minutes the learning rate falls to zero in that time, however fast the machine is.
     """
     from hybrid_model import data
     from hybrid_model.export import export_bundle
-    from hybrid_model.training import load_recipe
+    from hybrid_model.training import Baseline, load_recipe, within_minutes
     from hybrid_model.training import train as run_training
 
     plan = load_recipe(recipe)
     if seed is not None:
         plan = plan.model_copy(update={"seed": seed})
+    chosen: dict[Baseline, bool] = {"twin": twin, "taught_twin": taught_twin}
+    baselines = [name for name, wanted in chosen.items() if wanted]
+    if minutes is not None:
+        plan = within_minutes(plan, minutes, baselines)
     must_be_writable(to)
     must_be_writable(json_path)
+    plan.build()
     dataset = data.load(plan.dataset)
-    run = run_training(plan, dataset, folder=checkpoints, device=device, baseline=twin)
+    run = run_training(plan, dataset, folder=checkpoints, device=device, baselines=baselines)
     network_id = export_bundle(run, dataset, to)
     tell_written(to, network_id)
     figures = {

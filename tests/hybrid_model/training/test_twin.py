@@ -10,9 +10,9 @@ from hybrid_model import data
 from hybrid_model.export.bundle import twin_figures
 from hybrid_model.nn import HybridNetwork
 from hybrid_model.training import load_recipe, train
-from hybrid_model.training.trainer import start_from
 from hybrid_model.training.losses import final_loss
 from hybrid_model.training.recipe import Losses
+from hybrid_model.training.trainer import start_from
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_only_the_run_that_starts_from_its_twin_has_a_peak_of_its_own_and_binari
 
 
 def test_a_baseline_is_trained_first_and_judged_on_the_test_split(recipe, digits, tmp_path):
-    run = train(recipe, digits, folder=tmp_path, device="cpu", progress=False, baseline=True)
+    run = train(recipe, digits, folder=tmp_path, device="cpu", progress=False, baselines=["twin"])
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["digits-s0.pt", "digits-twin-s0.pt"]
     told = twin_figures(run, digits)
     assert told is not None
@@ -79,7 +79,7 @@ def test_a_hybrid_that_starts_from_its_twin_has_its_weights(recipe):
 
 
 def test_a_hybrid_can_be_started_from_and_taught_by_its_twin(recipe, digits, tmp_path):
-    losses = recipe.losses.model_copy(update={"teacher": 0.7})
+    losses = recipe.losses.model_copy(update={"teacher": "twin", "teacher_share": 0.7})
     taught = recipe.model_copy(update={"losses": losses, "start": "twin"})
     run = train(taught, digits, folder=tmp_path, device="cpu", progress=False)
     assert run.twin is not None
@@ -94,5 +94,5 @@ def test_the_teachers_share_replaces_that_share_of_the_labels_loss(recipe, digit
         output = network(network.normalize(torch.from_numpy(digits.train.x[:8])))
     labels = torch.from_numpy(digits.train.y[:8])
     plain = final_loss(output, labels, Losses())
-    itself = final_loss(output, labels, Losses(teacher=0.25), output.final)
+    itself = final_loss(output, labels, Losses(teacher="twin", teacher_share=0.25), output.final)
     assert float(itself) == pytest.approx(0.75 * float(plain), rel=1e-5)

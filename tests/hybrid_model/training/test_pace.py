@@ -1,0 +1,88 @@
+"""Broken off anywhere, a run goes on as if it had not been; and a run may be measured in minutes."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+import torch
+
+from hybrid_model import data
+from hybrid_model.training import load_recipe, train, within_minutes
+from hybrid_model.training.pace import progress_of, share_of_peak
+from hybrid_model.training.recipe import Schedule
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", progress=False)
+
+
+@pytest.fixture
+def recipe():
+    shipped = load_recipe("digits")
+    return shipped.model_copy(update={"schedule": shipped.schedule.model_copy(update={"epochs": 3})})
+
+
+def after_steps(steps: int):
+    """A `stop` that lets so many steps pass."""
+    asked = count()
+    return lambda: next(asked) >= steps
+
+
+def test_a_run_stopped_inside_an_epoch_ends_with_the_weights_of_one_that_was_not(recipe, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("hybrid_model.training.trainer.Trainer.choose_precision", lambda self: "fp32")
+    whole = train(recipe, digits, folder=tmp_path / "whole", device="cpu", progress=False)
+    pieces = 0
+    while True:
+        run = train(recipe, digits, folder=tmp_path / "pieces", device="cpu", progress=False, stop=after_steps(7))
+        pieces += 1
+        if run.finished:
+            break
+    assert pieces > 3
+    assert [line["epoch"] for line in run.history] == [1, 2, 3]
+    assert [line["loss"] for line in run.history] == pytest.approx([line["loss"] for line in whole.history], rel=1e-5)
+    ours, theirs = run.network.state_dict(), whole.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_that_was_stopped_is_not_finished_and_its_bundle_says_what_it_has_seen(recipe, digits, tmp_path):
+    run = train(recipe, digits, folder=tmp_path, device="cpu", progress=False, stop=after_steps(2))
+    assert not run.finished
+    assert run.history == []
+
+
+def test_in_minutes_the_rate_falls_to_zero_in_that_time_whatever_the_machine(recipe, digits, tmp_path):
+    timed = recipe.within(0.05)
+    run = train(timed, digits, folder=tmp_path, device="cpu", progress=False)
+    assert run.finished
+    assert 3.0 <= run.seconds < 6.0
+    again = train(timed, digits, folder=tmp_path, device="cpu", progress=False)
+    assert again.seconds == run.seconds, "it is over, and stays over"
+
+
+def test_teacher_and_twins_take_their_part_of_the_minutes():
+    recipe = load_recipe("cifar10")
+    timed = within_minutes(recipe, 10.0, ["twin"])
+    teacher = timed.teacher()
+    parts = [timed.schedule.minutes, timed.twin().schedule.minutes, teacher and teacher.schedule.minutes]
+    assert sum(part or 0.0 for part in parts) == pytest.approx(10.0)
+    assert teacher is not None
+    assert len({timed.name, timed.twin().name, teacher.name, recipe.name, "cifar10-teacher"}) == 5
+
+
+@pytest.mark.parametrize("decay", ["cosine", "linear", "steps"])
+def test_the_rate_rises_over_the_warm_up_and_never_again(decay):
+    schedule = Schedule(epochs=1, decay=decay, warmup_share=0.1)
+    shares = [share_of_peak(schedule, n / 1000) for n in range(1001)]
+    assert max(shares) == pytest.approx(1.0)
+    peak = shares.index(max(shares))
+    assert shares[:peak] == sorted(shares[:peak])
+    assert shares[100:] == sorted(shares[100:], reverse=True)
+    assert shares[-1] == pytest.approx(0.01 if decay == "steps" else 0.0, abs=1e-9)
+
+
+def test_progress_is_of_the_epochs_or_of_the_minutes():
+    assert progress_of(Schedule(epochs=4), epochs=1.0, seconds=1e9) == 0.25
+    assert progress_of(Schedule(epochs=4, minutes=2), epochs=100.0, seconds=60.0) == 0.5
+    assert progress_of(Schedule(epochs=4, minutes=2), epochs=0.0, seconds=1e9) == 1.0
