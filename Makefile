@@ -17,7 +17,7 @@ FAST      = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 PYTEST    = $(BIN)/python -m pytest $(FAST)
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard hybrid_model/runtime/native/*)
 
-.PHONY: demo test coverage test-long chaos outage budget fuzz soak lint install help clean
+.PHONY: demo test coverage test-long chaos outage budget fuzz soak networks lint install help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
@@ -56,6 +56,9 @@ fuzz: .venv/.dev  ## a million inputs to every decoder
 
 soak: .venv/.dev  ## half an hour at half the capacity: does anything grow?
 	$(BIN)/python -m tests.soak --minutes 30 --json soak.json --picture docs/images/soak.svg $(ARGS)
+
+networks: .venv/.dev  ## the shipped networks anew, in slices; ARGS="--minutes 20", "--list", "--only digits", "--try"
+	$(BIN)/python -m tools.networks $(ARGS)
 
 lint: .venv/.dev  ## ruff, mypy, import-linter, codespell
 	$(BIN)/ruff check .

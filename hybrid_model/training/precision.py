@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+#: Steps of each, and seconds after which no further one begins.
 TRIAL_STEPS = 10
+TRIAL_S = 10.0
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -17,7 +20,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 def choose_precision(step: Callable[[str], None], device: torch.device) -> str:
-    """Runs `step(precision)` a few times in fp32 and in bf16 and returns the faster one's name.
+    """Runs `step(precision)` a few times in fp32 and in bf16 and returns the name of that whose fastest step is faster.
 
     The first step of each is not timed. On a CUDA device bf16 is taken without a trial.
     """
@@ -26,10 +29,13 @@ def choose_precision(step: Callable[[str], None], device: torch.device) -> str:
     seconds: dict[str, float] = {}
     for precision in ("fp32", "bf16"):
         step(precision)
-        start = time.perf_counter()
+        seconds[precision] = math.inf
+        first = time.perf_counter()
         for _ in range(TRIAL_STEPS - 1):
+            start = time.perf_counter()
             step(precision)
-            if precision == "bf16" and time.perf_counter() - start > 2 * seconds["fp32"]:
+            now = time.perf_counter()
+            seconds[precision] = min(seconds[precision], now - start)
+            if now - first > TRIAL_S or (precision == "bf16" and now - start > 2 * seconds["fp32"]):
                 break
-        seconds[precision] = time.perf_counter() - start
     return min(seconds, key=lambda name: seconds[name])

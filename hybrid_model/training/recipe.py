@@ -229,7 +229,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """A shipped recipe by name, or a TOML file by path.
+    """A shipped recipe by name, or a file by path: TOML, or JSON as a bundle's provenance has it.
 
     Raises RecipeError with what is wrong and what would be right.
     """
@@ -241,9 +241,9 @@ def load_recipe(name_or_path: str) -> Recipe:
     else:
         raise RecipeError(f"no recipe {name_or_path!r}: give a file, or one of {', '.join(recipe_names())}")
     try:
-        return Recipe.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{name_or_path}: not TOML: {error}") from error
+        return Recipe.model_validate(json.loads(text) if path.suffix == ".json" else tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise RecipeError(f"{name_or_path}: does not parse: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -109,7 +109,7 @@ class Trainer:
         return self.progress >= 1.0 and self.step == 0
 
     def choose_precision(self) -> str:
-        """A trial of ten steps of each; the network is put back afterwards."""
+        """A trial of some steps of each; the network is put back afterwards."""
         before = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         moments = [copy.deepcopy(optimizer.state_dict()) for optimizer in self.optimizers]
         rows = torch.arange(self.recipe.schedule.batch_size, device=self.device)
