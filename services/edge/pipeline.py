@@ -182,9 +182,12 @@ class Pipeline:
         )
         payload = label.encode()
         traceparent = decided.observed.spans.traceparent(sample.key)
-        escalation = self._escalations.make(sample.key, sample.captured_at, result, row, traceparent=traceparent)
+        guarded = self._edge.guard and not in_domain
+        escalation = self._escalations.make(
+            sample.key, sample.captured_at, result, row, traceparent=traceparent, guarded=guarded
+        )
         # Out of domain it means nothing how sure an exit is: where there is no room, the others are shed first.
-        shed_by = 0.0 if self._edge.guard and not in_domain else confidence
+        shed_by = 0.0 if guarded else confidence
         decided.batch.rows.append(self._row(sample, payload, escalation.encode(), shed_by))
         decided.escalations.append(escalation)
         deadline_s = self._edge.deadline_of(sample.arrival.input_index)

@@ -48,7 +48,7 @@ def test_a_sample_out_of_domain_rises_however_sure_the_edge_is_and_its_final_lab
         [risen] = cloud.answer(1, says(3))
     wait_for(lambda: len(site.finals()) == 2, "both finals")
     left, answered = site.finals()["cam", "s-1"], site.finals()[DARK]
-    assert risen.id == "dark"
+    assert (risen.id, risen.guarded) == ("dark", True)
     assert (left.exit, left.reason, left.in_domain) == (0, "confident", True)
     assert (answered.exit, answered.reason, answered.class_index) == ("cloud", "escalated", 3)
     assert answered.in_domain is False
@@ -91,7 +91,7 @@ def test_the_final_label_still_says_so_after_a_restart_and_a_redis_that_lost_eve
     with site.cloud() as cloud:
         [again] = cloud.answer(1, says(3))
     wait_for(lambda: DARK in site.finals(), "its final label")
-    assert again.attempt == 2
+    assert (again.attempt, again.guarded) == (2, True)
     assert site.finals()[DARK].in_domain is False
 
 

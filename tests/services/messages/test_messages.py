@@ -63,6 +63,7 @@ escalations = st.builds(
     features=st.binary(max_size=300),
     captured_at=times,
     audit=st.none() | st.builds(Audit, exit=st.integers(0, 63), share=st.floats(1e-6, 1)),
+    guarded=st.booleans(),
 )
 answers = st.builds(
     Reply, device=names, id=names, attempt=attempts, class_index=classes, confidence=shares, error=st.none()
@@ -98,7 +99,7 @@ DECODERS: list[Callable[[bytes], Any]] = [
 FIELDS = (
     "v", "id", "site", "worker", "device", "b", "attempt", "exits", "features", "captured_at", "kind", "shape", "dtype",
     "data", "class", "confidence", "error", "label", "exit", "status", "reason", "corrected", "decided_at", "bundle",
-    "energy_j", "state", "kernel", "control", "mode", "point", "budget", "audit", "in_domain",
+    "energy_j", "state", "kernel", "control", "mode", "point", "budget", "audit", "in_domain", "guarded",
 )  # fmt: skip
 values = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
@@ -124,6 +125,14 @@ def test_an_audit_of_another_form_or_that_stands_for_too_many_is_refused(audit: 
     fields = msgpack.unpackb(ESCALATION.encode()) | {"audit": audit}
     with pytest.raises(MessageError, match=r"bad_field|missing_field"):
         Escalation.decode(msgpack.packb(fields))
+
+
+@pytest.mark.parametrize("value", [None, 0, 1, "yes", []])
+def test_an_escalation_is_guarded_only_where_it_says_so_and_no_sample_is_lost_by_it(value: Any) -> None:
+    fields = msgpack.unpackb(ESCALATION.encode())
+    assert "guarded" not in fields
+    assert Escalation.decode(msgpack.packb(fields | {"guarded": value})) == ESCALATION
+    assert Escalation.decode(msgpack.packb(fields | {"guarded": True})) == replace(ESCALATION, guarded=True)
 
 
 @given(escalations)
