@@ -23,6 +23,10 @@ QUERIES = {
     "dewpoint_exits_total": (
         'sum(rate(dewpoint_exits_total{reason="confident"}[1m])) / sum(rate(dewpoint_exits_total[1m]))'
     ),
+    "dewpoint_samples_out_of_domain_total": (
+        "sum by (device) (rate(dewpoint_samples_out_of_domain_total[15m]))"
+        " / sum by (device) (rate(dewpoint_samples_received_total[15m]))"
+    ),
     "dewpoint_confidence": (
         "sum by (device) (rate(dewpoint_confidence_sum[1m])) / sum by (device) (rate(dewpoint_confidence_count[1m]))"
     ),

@@ -25,7 +25,8 @@ def devices() -> Board:
     board.row("Now")
     board.table(
         "Devices",
-        "Samples a second, exit share and mean confidence over 15 minutes; seconds since the device was last heard of."
+        "Samples a second, exit share, mean confidence and share out of domain over 15 minutes; seconds since the"
+        " device was last heard of."
         " Devices beyond metrics.devices_max are counted together as other.",
         "short",
         Query(_rate("dewpoint_samples_received_total", "device", over=_LONG), "samples/s", "cps"),
@@ -50,6 +51,12 @@ def devices() -> Board:
             f"max by (device) ({every_edge('dewpoint_drift_psi' + _CHOSEN)})"
             f" / max by (device) ({every_edge('dewpoint_drift_psi_threshold' + _CHOSEN)})",
             "drift / threshold",
+        ),
+        Query(
+            f"{_rate('dewpoint_samples_out_of_domain_total', 'device', over=_LONG)}"
+            f" / {_rate('dewpoint_samples_received_total', 'device', over=_LONG)}",
+            "out of domain",
+            "percentunit",
         ),
         by="device",
         width=24,
@@ -99,6 +106,17 @@ def devices() -> Board:
         "short",
         Query(every_edge("dewpoint_drift_psi" + _CHOSEN), "{{device}}"),
         Query(every_edge("dewpoint_drift_psi_threshold" + _CHOSEN), "{{device}} threshold"),
+    )
+    board.graph(
+        "Out of domain",
+        "Samples that the guard takes for none of what the network was trained on, over all: these rise.",
+        "percentunit",
+        Query(
+            f"{_rate('dewpoint_samples_out_of_domain_total', 'device')}"
+            f" / {_rate('dewpoint_samples_received_total', 'device')}",
+            "{{device}}",
+        ),
+        maximum=1,
     )
     board.graph(
         "Silence",

@@ -192,6 +192,8 @@ class _Path:
         shape = len(samples), self._path.exits
         scores, exit_classes = np.full(shape, np.nan), np.full(shape, -1)
         for row, sample in enumerate(samples):
+            if sample.guarded:  # it rises wherever the exits stand: as without a score
+                continue
             for column, (class_index, score) in enumerate(sample.exits[: shape[1]]):
                 scores[row, column], exit_classes[row, column] = score, class_index
         weights = np.array([1.0 if sample.audit is None else 1.0 / sample.audit.share for sample in samples])

@@ -33,6 +33,7 @@ class DeviceTally:
     sent: int = 0
     finals: int = 0
     confident: int = 0
+    out_of_domain: int = 0
     right: int = 0
 
 
@@ -47,6 +48,7 @@ class StreamTally:
     duplicates: int
     strangers: int
     confident: int
+    out_of_domain: int
     right: int
     energy_j: float
     reasons: dict[str, int]
@@ -139,6 +141,7 @@ class Books:
                 continue
             device.finals += 1
             device.confident += final.reason == "confident"
+            device.out_of_domain += final.in_domain is False
             device.right += final.class_index == entry.class_index
             reasons[final.reason] = reasons.get(final.reason, 0) + 1
             energy_j += final.energy_j or 0.0
@@ -153,6 +156,7 @@ class Books:
             duplicates=self._duplicates,
             strangers=self._strangers,
             confident=sum(device.confident for device in devices.values()),
+            out_of_domain=sum(device.out_of_domain for device in devices.values()),
             right=sum(device.right for device in devices.values()),
             energy_j=energy_j,
             reasons=reasons,

@@ -36,7 +36,7 @@ def devices(tally: StreamTally, *, notes: Mapping[str, str]) -> Table:
     """What became of each device's samples; the degraded ones first where there are too many to show."""
     table = Table(expand=False)
     table.add_column("device", no_wrap=True)
-    for heading in ("sent", "final", "left on edge", "right"):
+    for heading in ("sent", "final", "left on edge", "out of domain", "right"):
         table.add_column(heading, justify="right")
     table.add_column("degraded by")
     names = sorted(tally.devices, key=_natural)
@@ -48,6 +48,7 @@ def devices(tally: StreamTally, *, notes: Mapping[str, str]) -> Table:
             f"{device.sent:,}",
             f"{device.finals:,}",
             _share(device.confident, device.finals),
+            f"{device.out_of_domain:,}",
             _share(device.right, device.finals),
             Text(notes.get(name, ""), style="yellow"),
         )
@@ -68,6 +69,7 @@ def summary(figures: Mapping[str, Any], *, reduction_standard: float | None) -> 
     table.add_row("lost", Text(str(figures["lost"]), style=style), "samples without a final label")
     table.add_row("duplicates", str(figures["duplicates"]), "finals that came twice, or differ")
     table.add_row("answered on the edge", f"{figures['edge_share']:.1%}", "the rest rose to the cloud")
+    table.add_row("out of domain", f"{figures['out_of_domain']:,}", "rose, however sure the edge was of them")
     table.add_row("accuracy", f"{figures['accuracy']:.2%}", "")
     table.add_row("  edge alone", f"{figures['accuracy_edge_only']:.2%}", "same inputs, deepest exit")
     table.add_row("  cloud alone", f"{figures['accuracy_cloud_only']:.2%}", "same inputs, all escalated")

@@ -162,6 +162,7 @@ class Pipeline:
             exit_index=int(result.exit_index[row]),
             class_index=int(result.class_index[row]),
             confidence=float(result.confidence[row]),
+            in_domain=bool(result.in_domain[row]),
             captured_at=sample.captured_at,
         )
         payload = label.encode()
@@ -170,18 +171,24 @@ class Pipeline:
         decided.left.append(sample.arrival)
 
     def _add_hard(self, sample: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
-        confidence = float(result.confidence[row])
+        confidence, in_domain = float(result.confidence[row]), bool(result.in_domain[row])
         label = self._labels.provisional(
             *sample.key,
             exit_index=self._last_exit,
             class_index=int(result.class_index[row]),
             confidence=confidence,
+            in_domain=in_domain,
             captured_at=sample.captured_at,
         )
         payload = label.encode()
         traceparent = decided.observed.spans.traceparent(sample.key)
-        escalation = self._escalations.make(sample.key, sample.captured_at, result, row, traceparent=traceparent)
-        decided.batch.rows.append(self._row(sample, payload, escalation.encode(), confidence))
+        guarded = self._edge.guard and not in_domain
+        escalation = self._escalations.make(
+            sample.key, sample.captured_at, result, row, traceparent=traceparent, guarded=guarded
+        )
+        # Out of domain it means nothing how sure an exit is: where there is no room, the others are shed first.
+        shed_by = 0.0 if guarded else confidence
+        decided.batch.rows.append(self._row(sample, payload, escalation.encode(), shed_by))
         decided.escalations.append(escalation)
         deadline_s = self._edge.deadline_of(sample.arrival.input_index)
         if deadline_s is not None:

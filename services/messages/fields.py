@@ -117,6 +117,14 @@ def binary(fields: Mapping[str, Any], field: str) -> bytes:
     return value
 
 
+def boolean(fields: Mapping[str, Any], field: str) -> bool:
+    """True or false."""
+    value = need(fields, field)
+    if type(value) is not bool:
+        raise bad(field, value)
+    return value
+
+
 def integer(fields: Mapping[str, Any], field: str, *, least: int) -> int:
     """An integer from `least` to 2^31 - 1."""
     value = need(fields, field)

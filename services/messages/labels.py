@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self, cast
 from services.budgets import BUDGETS
 from services.messages.fields import (
     bad,
+    boolean,
     decode_object,
     encode_json,
     integer,
@@ -39,7 +40,8 @@ class Label:
     """An answer for one sample, as it is published.
 
     `exit` is the edge exit's number or "cloud"; `corrected` says that a final differs from the provisional before it;
-    `bundle` is `NAME@NETWORK_ID`; `energy_j` is the estimated computation on the path to this label.
+    `bundle` is `NAME@NETWORK_ID`; `energy_j` is the estimated computation on the path to this label. `in_domain` is the
+    edge's finding, whoever gave the answer; none of a sample that an earlier version decided, which had none.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Label:
     decided_at: float
     bundle: str
     energy_j: float | None
+    in_domain: bool | None = None
 
     def encode(self) -> bytes:
         """The JSON object; the same label always gives the same bytes."""
@@ -73,6 +76,7 @@ class Label:
                 "decided_at": self.decided_at,
                 "bundle": self.bundle,
                 "energy_j": self.energy_j,
+                "in_domain": self.in_domain,
             }
         )
 
@@ -83,9 +87,6 @@ class Label:
         where = need(fields, "exit")
         if where != "cloud" and not (type(where) is int and 0 <= where <= EXIT_MAX):
             raise bad("exit", where)
-        corrected = need(fields, "corrected")
-        if not isinstance(corrected, bool):
-            raise bad("corrected", corrected)
         return cls(
             id=name(fields, "id"),
             device=name(fields, "device"),
@@ -95,11 +96,12 @@ class Label:
             exit=where,
             status=cast(LabelStatus, one_of(fields, "status", _STATUSES)),
             reason=cast(LabelReason, one_of(fields, "reason", _REASONS)),
-            corrected=corrected,
+            corrected=boolean(fields, "corrected"),
             captured_at=seconds(fields, "captured_at"),
             decided_at=seconds(fields, "decided_at"),
             bundle=text(fields, "bundle"),
             energy_j=or_none(fields, "energy_j", number),
+            in_domain=None if fields.get("in_domain") is None else boolean(fields, "in_domain"),
         )
 
 

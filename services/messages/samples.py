@@ -103,7 +103,8 @@ class Escalation:
     `attempt` counts from 1; `exits` holds (class index, score) of exit 0, 1, ... without a gap, as `exit_answers` makes
     it; `captured_at` is epoch seconds. `key` is the id of the key under which the features are encrypted; none where
     they are plain. With `audit` it is a confident sample, to be checked and not answered. `traceparent`: where its
-    trace goes on, if there is one. On the wire `network_id` is the field `b`.
+    trace goes on, if there is one. `guarded`: it is out of domain and the guard is on, so that it rises at any
+    threshold. On the wire `network_id` is the field `b`.
     """
 
     id: str
@@ -118,15 +119,17 @@ class Escalation:
     key: str | None = None
     audit: Audit | None = None
     traceparent: str | None = None
+    guarded: bool = False
 
     def encode(self) -> bytes:
         """The msgpack map `{v, id, site, worker, device, b, attempt, exits, features, captured_at}`.
 
-        Any `key`, any `audit: {exit, share}` and any `traceparent` follow.
+        Any `key`, any `audit: {exit, share}`, any `traceparent`, and `guarded` where it is true, follow.
         """
         encrypted = {} if self.key is None else {"key": self.key}
         audited = {} if self.audit is None else {"audit": {"exit": self.audit.exit, "share": self.audit.share}}
         traced = {} if self.traceparent is None else {TRACEPARENT: self.traceparent}
+        guarded = {"guarded": True} if self.guarded else {}
         return pack(
             {
                 "v": SCHEMA_VERSION,
@@ -142,6 +145,7 @@ class Escalation:
                 **encrypted,
                 **audited,
                 **traced,
+                **guarded,
             }
         )
 
@@ -162,6 +166,7 @@ class Escalation:
             key=None if fields.get("key") is None else name(fields, "key"),
             audit=_audit(fields.get("audit")),
             traceparent=traceparent(fields.get(TRACEPARENT)),
+            guarded=fields.get("guarded") is True,  # for statistics: nothing else in it is a reason to lose a sample
         )
 
 

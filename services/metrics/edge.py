@@ -57,6 +57,12 @@ class EdgeMetrics(ProcessMetrics):
         self.exits = counter(
             "exits", "Final labels, by device, exit (0.. or cloud) and reason.", "device", "exit", "reason"
         )
+        self.samples_out_of_domain = counter(
+            "samples_out_of_domain",
+            "Samples that the guard takes for none of the network's domain, by device: where it is on, none of them"
+            " leaves.",
+            "device",
+        )
         self.confidence = histogram(
             "confidence",
             "Greatest probability of the edge's own answer, at the exit where the sample left, else at the last exit.",

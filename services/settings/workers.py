@@ -160,6 +160,11 @@ class EdgeSettings(Section):
     threads: int = Field(1, ge=1, le=256, description="Threads of the edge engine.")
     thresholds: list[float] | None = Field(None, description="Exit thresholds in place of the bundle's, one an exit.")
     control: ControlSettings = Field(default_factory=ControlSettings, description="Where the exits stand.")
+    guard: bool = Field(
+        True,
+        description="Let no sample leave that is out of the network's domain, however sure an exit is of it; off: "
+        "samples leave by score alone.",
+    )
     provisional: bool = Field(True, description="Publish the edge's label of a hard sample at once.")
     correction: bool = Field(False, description="Publish a cloud answer that comes after the final, as `correction`.")
     deadline_s: float | None = Field(

@@ -58,6 +58,15 @@ def _drift(psi: str) -> Series:
     return {f"dewpoint_drift_psi{labels}": psi, f"dewpoint_drift_psi_threshold{labels}": f"0.2{_HELD}"}
 
 
+def _out_of_domain(received: float, outside: float) -> Series:
+    """Samples in every 15 seconds, from the start."""
+    labels = '{job="edge",instance="e:1",device="cam"}'
+    return {
+        f"dewpoint_samples_received_total{labels}": f"0+{received}{_HELD}",
+        f"dewpoint_samples_out_of_domain_total{labels}": f"0+{outside}{_HELD}",
+    }
+
+
 def _budget(name: str, measured: str) -> Series:
     return {
         f'dewpoint_control_target{{{_BUDGET}="{name}"}}': f"0.2{_HELD}",
@@ -71,6 +80,10 @@ CASES: Mapping[str, AlertCase] = {
     ),
     "DewpointExitShareDrifted": AlertCase(
         _drift(f"0.3{_HELD}"), _drift("0.1x20 0.3x1 0.1x20"), _THE_EDGE | {"device": "cam"}
+    ),
+    # 15 % of 50 samples a minute; half of so few that it may be chance.
+    "DewpointOutOfDomain": AlertCase(
+        _out_of_domain(12.5, 1.875), _out_of_domain(0.5, 0.25), _THE_EDGE | {"device": "cam"}
     ),
     # 100 audits a minute, of which 16 disagree; 15 % of so few that it may be chance.
     "DewpointDisagreementHigh": AlertCase(_audits(25, 25, 4), _audits(1, 1, 0.15), _THE_SITE, at="8m"),

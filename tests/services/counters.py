@@ -24,6 +24,8 @@ MOVED_BY: Mapping[str, str] = {
     "dewpoint_messages_received_total": _STEPS,
     "dewpoint_payload_bytes_total": _STEPS,
     "dewpoint_samples_received_total": _CONFIDENT,
+    "dewpoint_samples_out_of_domain_total": f"{_EDGE}/test_guard.py::"
+    "test_samples_out_of_domain_are_counted_by_device_whether_they_leave_or_rise",
     "dewpoint_samples_redelivered_total": f"{_EDGE}/test_worker.py::"
     "test_a_sample_that_comes_again_gets_the_same_label_again_and_no_second_decision",
     "dewpoint_messages_acknowledged_total": _CONFIDENT,

@@ -99,5 +99,6 @@ class SampleCards:
                     Text("span", f" {percent(final.confidence, 0)}")
                 waited = None if sample.latency_s is None else 1000 * sample.latency_s
                 reason = "" if final.reason in ("confident", "escalated") else f", {final.reason}"
-                Text("span", f"{milliseconds(waited)}{reason}", "line")
+                domain = ", out of domain" if final.in_domain is False else ""
+                Text("span", f"{milliseconds(waited)}{reason}{domain}", "line")
         return card

@@ -95,6 +95,8 @@ def _facts(sample: RecentSample) -> list[tuple[str, str]]:
     final = sample.final
     if final is not None:
         found += [("Corrected", "yes, by the cloud" if sample.corrected else "no"), ("Reason", final.reason)]
+        if final.in_domain is not None:
+            found.append(("In domain", "yes" if final.in_domain else "no: unlike what the network was trained on"))
         if sample.latency_s is not None:
             found.append(("Latency", f"{milliseconds(1000 * sample.latency_s)} from capture to label"))
         found += [

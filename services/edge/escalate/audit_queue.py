@@ -16,8 +16,11 @@ __all__ = ["REASONS", "AuditQueue"]
 
 #: Why audits are dropped.
 REASONS: Final = ("redis_away", "queue_full", "stream_full", "too_many", "failed", "stopped")
+#: Audits that wait in memory: some seconds' worth, less than a MiB of features of most networks.
 _IN_HAND_MAX: Final = 512
+#: Audits sent in one go: so few that a hard sample that comes meanwhile does not wait for long.
 _SEND_MAX: Final = 128
+#: Seconds without a try after one that failed: each may last for the timeout of a call.
 _PAUSE_S: Final = 10.0
 
 

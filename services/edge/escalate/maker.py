@@ -24,6 +24,7 @@ class EscalationMaker:
         *,
         audit: Audit | None = None,
         traceparent: str | None = None,
+        guarded: bool = False,
     ) -> Escalation:
         """The first attempt of the sample `key` in row `row` of a result that holds its features."""
         features = result.features[row]
@@ -40,4 +41,5 @@ class EscalationMaker:
             captured_at=captured_at,
             audit=audit,
             traceparent=traceparent,
+            guarded=guarded,
         )

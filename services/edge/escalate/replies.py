@@ -20,9 +20,13 @@ from services.metrics import EdgeMetrics
 
 __all__ = ["ReplyReader"]
 
+#: Replies read at once and committed in one transaction: it is short, and its cost is spread.
 _COUNT: Final = 256
+#: Milliseconds that a read waits for a reply: by so much a stop, and replies of older streams, may be late.
 _BLOCK_MS: Final = 250
+#: Seconds until the next try after a first failure: a connection that was merely cut is back by then.
 _PAUSE_MIN_S: Final = 0.2
+#: Seconds between tries at most: an outage costs little, and its end is noticed soon.
 _PAUSE_MAX_S: Final = 5.0
 
 

@@ -22,10 +22,15 @@ from services.messages import Escalation
 
 __all__ = ["Resend"]
 
+#: Waiting rows looked up in one portion: so few that fresh samples in between wait for milliseconds.
 _ROWS: Final = 512
+#: Share of the allowed rate that is left while the stream is long: what is added now stands before samples to come.
 _SLOWED: Final = 0.1
+#: Seconds' worth of the allowed rate that may lie in the stream before it counts as long.
 _QUEUED_S: Final = 5.0
+#: Seconds for which a rate that is not used is saved up: a pause is made up for by one burst of that size at most.
 _SAVED_S: Final = 1.0
+#: Seconds from one portion to the next while rows wait for their turn: ten at the default rate.
 _PAUSE_S: Final = 0.05
 
 

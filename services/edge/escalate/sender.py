@@ -30,15 +30,25 @@ from services.traces import EdgeTraces
 
 __all__ = ["Sender"]
 
+#: Fresh samples sent, or shed, in one go; the limits of the stream are looked at before each.
 _SEND_MAX: Final = 256
+#: Fresh samples in hand: some seconds' worth, a few MiB. The others wait as rows, and are found there.
 _QUEUE_MAX: Final = 8192
+#: The same while Redis is away: once it is back every row is looked up anyhow.
 _QUEUE_AWAY_MAX: Final = 256
+#: Batches of fresh samples in a turn, so that what has its own time (the registry, the look, resending) gets it.
 _BATCHES_MAX: Final = 16
+#: Seconds between entries into the registry: a Redis that was wiped on open connections learns of the streams again.
 _REGISTER_S: Final = 10.0
+#: Seconds between looks at the stream; what this worker adds meanwhile is counted here.
 _LOOK_S: Final = 2.0
+#: Seconds between passes over the waiting rows: so late is noticed that entries were lost.
 _RESEND_S: Final = 10.0
+#: Seconds that the thread sleeps at most: so late it sees that something is due, or that it is to stop.
 _TICK_S: Final = 0.25
+#: Seconds until the next try after a first failure: a connection that was merely cut is back by then.
 _PAUSE_MIN_S: Final = 0.2
+#: Seconds between tries at most: an outage costs little, and its end is noticed soon.
 _PAUSE_MAX_S: Final = 5.0
 
 

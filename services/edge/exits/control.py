@@ -40,7 +40,7 @@ class ExitControl:
     `infer`, `decided_on_edge` and `tick` are for the worker's thread, the rest is for any.
 
     Args:
-        settings: What holds as long as no set-point came.
+        settings: What holds as long as no set-point came; whether the exits are guarded, whatever comes.
         manifest: The bundle's, with its calibrated path.
         engine: Its edge half.
         metrics: What is shown of it.
@@ -62,6 +62,7 @@ class ExitControl:
         random: np.random.Generator | None = None,
     ) -> None:
         self._settings, self._engine, self._clock = settings.control, engine, clock
+        self._guard = settings.guard
         self._random = np.random.default_rng() if random is None else random
         self._pinned = pinned(settings, manifest)
         self._own = tuple(one.threshold for one in manifest.exits) if self._pinned is None else self._pinned
@@ -107,7 +108,7 @@ class ExitControl:
         else:
             points = mixed(position, len(batch), self._random)
             self._in_force = [path.thresholds(int(point)) for point in points]
-        result = decide(self._engine, batch, self._in_force, points)
+        result = decide(self._engine, batch, self._in_force, points, guard=self._guard)
         self._count(result)
         return result
 

@@ -14,7 +14,12 @@ __all__ = ["decide"]
 
 
 def decide(
-    engine: Engine, batch: npt.NDArray[Any], thresholds: Sequence[tuple[float, ...]], groups: npt.NDArray[np.int64]
+    engine: Engine,
+    batch: npt.NDArray[Any],
+    thresholds: Sequence[tuple[float, ...]],
+    groups: npt.NDArray[np.int64],
+    *,
+    guard: bool,
 ) -> EdgeResult:
     """Decide for a batch (N, H, W, C), each sample by the thresholds of its group; one call of the engine a group.
 
@@ -23,13 +28,14 @@ def decide(
         batch: Of the bundle's input shape and type.
         thresholds: Of each sample, one an exit.
         groups: (N,) int64; samples of one group have the same thresholds.
+        guard: Whether none leaves that is out of domain.
 
     Raises ValueError as `EdgeEngine.infer` does.
     """
     rows = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     if len(rows) == 1:
-        return engine.infer(batch, thresholds=thresholds[0])
-    result = joined([engine.infer(batch[some], thresholds=thresholds[some[0]]) for some in rows])
+        return engine.infer(batch, thresholds=thresholds[0], guard=guard)
+    result = joined([engine.infer(batch[some], thresholds=thresholds[some[0]], guard=guard) for some in rows])
     order = np.argsort(np.concatenate(rows))
     return EdgeResult(
         exit_index=result.exit_index[order],

@@ -29,7 +29,7 @@ class NewRow:
     """A decision for a key that is not there yet: with an escalation it will be `waiting`, else `final`.
 
     `received_at`: epoch seconds; `arrived_s`: the same moment, monotonic, where it is known. `confidence`: the edge's
-    own, of a hard sample; the surest are finalised first where there is no room.
+    own, of a hard sample, 0 of one that is out of domain; the surest are finalised first where there is no room.
     """
 
     key: Key

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS samples (
     deadline_s REAL,
     received_at REAL NOT NULL,
     done_at REAL,                    -- on the clock of connected time
-    confidence REAL,                 -- of the edge's own label; of hard samples only
+    confidence REAL,                 -- of the edge's own label, 0 out of domain; of hard samples only
     arrived_s REAL,                  -- monotonic, of the process that wrote it; NULL in every later one
     UNIQUE (device, id)
 );

@@ -69,8 +69,11 @@ class BatchMetrics:
         """New samples were decided and committed, each so many seconds after it came; `shed` are final already."""
         self._metrics.batch_size.observe(len(samples))
         names = [self._devices(sample.key[0]) for sample in samples]
+        outside = Counter(device for device, inside in zip(names, result.in_domain.tolist(), strict=True) if not inside)
         for device, count in Counter(names).items():
             self._metrics.samples_received.labels(device=device).inc(count)
+            # at 0 too, so that its first rise is seen
+            self._metrics.samples_out_of_domain.labels(device=device).inc(outside[device])
         for device, confidence in zip(names, result.confidence.tolist(), strict=True):
             self._confidence[device].observe(confidence)
         exits = result.exit_index.tolist()

@@ -35,7 +35,15 @@ class LabelMaker:
         return Network(self.network_id, self.bundle, self.classes, self._cloud_energy_j)
 
     def confident(
-        self, device: str, sample: str, *, exit_index: int, class_index: int, confidence: float, captured_at: float
+        self,
+        device: str,
+        sample: str,
+        *,
+        exit_index: int,
+        class_index: int,
+        confidence: float,
+        in_domain: bool,
+        captured_at: float,
     ) -> Label:
         """The final label of a sample that left at an exit."""
         return Label(
@@ -52,10 +60,19 @@ class LabelMaker:
             decided_at=time.time(),
             bundle=self.bundle,
             energy_j=self._exit_energy_j[exit_index],
+            in_domain=in_domain,
         )
 
     def provisional(
-        self, device: str, sample: str, *, exit_index: int, class_index: int, confidence: float, captured_at: float
+        self,
+        device: str,
+        sample: str,
+        *,
+        exit_index: int,
+        class_index: int,
+        confidence: float,
+        in_domain: bool,
+        captured_at: float,
     ) -> Label:
         """What the edge thinks of a hard sample at its deepest exit."""
         sure = self.confident(
@@ -64,6 +81,7 @@ class LabelMaker:
             exit_index=exit_index,
             class_index=class_index,
             confidence=confidence,
+            in_domain=in_domain,
             captured_at=captured_at,
         )
         return replace(sure, status="provisional", reason="escalated", energy_j=self._cut_energy_j)

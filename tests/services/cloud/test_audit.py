@@ -192,6 +192,15 @@ def test_hard_samples_and_audits_weigh_what_they_stand_for_along_the_path(rig: R
     assert weights(21) == (30, 20), "with the hard ones, four of which the cloud says the same of"
 
 
+def test_what_the_guard_holds_back_would_rise_at_every_point_of_the_path(rig: Rig) -> None:
+    rig.send(*(replace(escalation(f"h{n}", FINE, 3), exits=((3, 0.0),), guarded=n == 0) for n in range(4)))
+    metrics, last = CloudMetrics(), str(len(PATH) - 1)
+    with rig.working(metrics=metrics):
+        rig.wait_for(lambda: value(metrics, "what_if_weight_total", network=B) == 4, "all of them")
+    assert value(metrics, "what_if_left_weight_total", network=B, point=last) == 3
+    assert value(metrics, "what_if_agreed_weight_total", network=B, point=last) == 3
+
+
 def test_where_the_user_may_not_read_audits_hard_samples_are_answered(rig: Rig) -> None:
     """As with the ACL of an earlier version."""
     send_audits(rig, audit("a"))

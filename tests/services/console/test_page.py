@@ -152,6 +152,20 @@ def test_names_from_the_network_are_text(site, visit, wait_for):
     again.close()
 
 
+def test_a_sample_out_of_domain_is_told_by_its_card_and_in_full(site, visit):
+    with site.device() as device:
+        answered = label("fog", device="camera-fog", exit="cloud", reason="escalated", in_domain=False)
+        device.publish(site.label_topic("camera-fog"), answered.encode())
+        assert device.flush(timeout_s=10)
+    visit.page.mouse.move(0, 0)
+    visit.until("samples", "out of domain")
+    visit.page.locator("[data-testid=sample]", has_text="camera-fog").focus()
+    visit.page.keyboard.press("Enter")
+    visit.until("sample-dialog", "no: unlike what the network was trained on")
+    visit.page.keyboard.press("Escape")
+    visit.page.locator("[data-testid=sample-dialog]").wait_for(state="hidden")
+
+
 def test_a_payload_that_is_none_of_ours_leaves_the_page_alive(site, visit, wait_for):
     with site.device() as device:
         for payload in (b"\xff\xff", b"{" * 9999, bytes(1 << 20)):

@@ -15,10 +15,14 @@ from services.console.state.recent import RecentSamples
 from services.messages import Label, MessageError
 
 
-def label(sample="a", *, device="camera-1", name="cat", exit=0, status="final", corrected=False, reason="confident"):
+def label(
+    sample="a", *, device="camera-1", name="cat", exit=0, status="final", corrected=False, reason="confident",
+    in_domain=True,
+):  # fmt: skip
     return Label(
         id=sample, device=device, class_index=3, label=name, confidence=0.9, exit=exit, status=status, reason=reason,
         corrected=corrected, captured_at=100.0, decided_at=100.1, bundle="net@0", energy_j=1e-6,
+        in_domain=in_domain,
     )  # fmt: skip
 
 

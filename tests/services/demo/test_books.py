@@ -8,10 +8,11 @@ from services.demo.books import Books, percentile
 from services.messages import Label
 
 
-def _label(device="camera-1", id="a", *, index=3, status="final", reason="confident", exit=0):
+def _label(device="camera-1", id="a", *, index=3, status="final", reason="confident", exit=0, in_domain=True):
     return Label(
         id=id, device=device, class_index=index, label=str(index), confidence=0.9, exit=exit, status=status,
         reason=reason, corrected=False, captured_at=0.0, decided_at=0.0, bundle="net@0", energy_j=1e-6,
+        in_domain=in_domain,
     )  # fmt: skip
 
 
@@ -77,6 +78,14 @@ def test_the_edge_share_counts_confident_finals_only(books):
     books.label(_label(device="camera-2", reason="confident"), arrived_at=100.5)
     assert books.tally().confident == 1
     assert books.tally().reasons == {"shed": 1, "confident": 1}
+
+
+def test_samples_out_of_domain_are_those_whose_final_says_so(books):
+    books.label(_label(device="camera-1", exit="cloud", reason="escalated", in_domain=False), arrived_at=101.0)
+    books.label(_label(device="camera-2", in_domain=None), arrived_at=101.0)
+    tally = books.tally()
+    assert tally.out_of_domain == 1
+    assert {name: device.out_of_domain for name, device in tally.devices.items()} == {"camera-1": 1, "camera-2": 0}
 
 
 def test_a_key_is_sent_once(books):

@@ -20,9 +20,9 @@ from tests.conftest import require_server
 from tests.services.traces.collector import Collector
 
 FIGURES = {
-    "bundle", "dataset", "samples", "labels_final", "lost", "duplicates", "edge_share", "accuracy",
-    "accuracy_edge_only", "accuracy_cloud_only", "energy_reduction_mac", "feature_bytes_mean", "input_bytes_mean",
-    "latency_ms", "throughput_hz",
+    "bundle", "dataset", "samples", "labels_final", "lost", "duplicates", "edge_share", "out_of_domain",
+    "accuracy", "accuracy_edge_only", "accuracy_cloud_only", "energy_reduction_mac", "feature_bytes_mean",
+    "input_bytes_mean", "latency_ms", "throughput_hz",
 }  # fmt: skip
 
 
@@ -73,12 +73,14 @@ def test_a_demonstration_loses_nothing_and_ends_with_its_figures(dewpoint, tmp_p
     assert figures["samples"] == figures["labels_final"] == 200
     assert figures["lost"] == figures["duplicates"] == 0
     assert 0.3 <= figures["edge_share"] <= 0.95
+    assert 0 <= figures["out_of_domain"] <= round(200 * (1 - figures["edge_share"])), "none of them left"
     assert figures["accuracy"] > 0.9
     assert figures["energy_reduction_mac"] > 1
     for path in ("edge", "cloud"):
         assert 0 < figures["latency_ms"][path]["p50"] <= figures["latency_ms"][path]["p99"]
     assert "kernel" in told
     assert "answered on the edge" in told
+    assert "out of domain" in told
 
 
 @pytest.mark.timeout(240)

@@ -15,7 +15,7 @@ from typing import Any
 
 from services.messages import Status
 from services.servers import free_port
-from tests.services.edge.site import SITE, Site
+from tests.services.edge.site import SITE, UNGUARDED, Site
 
 RUN = "from services import settings; from services.edge import process; process.run(settings.load())"
 
@@ -52,7 +52,7 @@ class EdgeProcess:
             "mqtt": {"port": site.broker.port, "backoff_min_s": 0.05, "backoff_max_s": 0.2},
             "redis": {"port": site.redis.port, "timeout_s": 1.0},
             "metrics": {"port": self.metrics_port},
-            "edge": {"spool": str(spool), "worker": "edge-1", "linger_ms": 0.5, **(edge or {})},
+            "edge": {"spool": str(spool), "worker": "edge-1", "linger_ms": 0.5, **UNGUARDED, **(edge or {})},
         }
         ours = {
             f"DEWPOINT_{section.upper()}__{key.upper()}": value if isinstance(value, str) else json.dumps(value)

@@ -63,6 +63,7 @@ escalations = st.builds(
     features=st.binary(max_size=300),
     captured_at=times,
     audit=st.none() | st.builds(Audit, exit=st.integers(0, 63), share=st.floats(1e-6, 1)),
+    guarded=st.booleans(),
 )
 answers = st.builds(
     Reply, device=names, id=names, attempt=attempts, class_index=classes, confidence=shares, error=st.none()
@@ -85,19 +86,20 @@ labels = st.builds(
     decided_at=times,
     bundle=names,
     energy_j=st.none() | numbers,
+    in_domain=st.none() | st.booleans(),
 )
 
 SAMPLE = Sample("s-1", 12.5, "array", (1, 2, 1), "uint8", b"ab")
 ESCALATION = Escalation("s-1", "home", "edge-1", "cam", "0123456789ab", 1, ((3, 0.5),), b"\x01", 12.5)
 REPLY = Reply("cam", "s-1", 1, 3, 0.75, None)
-LABEL = Label("s-1", "cam", 3, "three", 0.5, 1, "final", "confident", False, 1.0, 2.0, "digits@0123456789ab", 1e-6)
+LABEL = Label("s-1", "cam", 3, "three", 0.5, 1, "final", "confident", False, 1.0, 2.0, "d@0123456789ab", 1e-6, True)
 DECODERS: list[Callable[[bytes], Any]] = [
     Sample.decode, Escalation.decode, decode_head, Reply.decode, Label.decode, Status.decode, Control.decode,
 ]  # fmt: skip
 FIELDS = (
     "v", "id", "site", "worker", "device", "b", "attempt", "exits", "features", "captured_at", "kind", "shape", "dtype",
     "data", "class", "confidence", "error", "label", "exit", "status", "reason", "corrected", "decided_at", "bundle",
-    "energy_j", "state", "kernel", "control", "mode", "point", "budget", "audit",
+    "energy_j", "state", "kernel", "control", "mode", "point", "budget", "audit", "in_domain", "guarded",
 )  # fmt: skip
 values = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
@@ -123,6 +125,14 @@ def test_an_audit_of_another_form_or_that_stands_for_too_many_is_refused(audit: 
     fields = msgpack.unpackb(ESCALATION.encode()) | {"audit": audit}
     with pytest.raises(MessageError, match=r"bad_field|missing_field"):
         Escalation.decode(msgpack.packb(fields))
+
+
+@pytest.mark.parametrize("value", [None, 0, 1, "yes", []])
+def test_an_escalation_is_guarded_only_where_it_says_so_and_no_sample_is_lost_by_it(value: Any) -> None:
+    fields = msgpack.unpackb(ESCALATION.encode())
+    assert "guarded" not in fields
+    assert Escalation.decode(msgpack.packb(fields | {"guarded": value})) == ESCALATION
+    assert Escalation.decode(msgpack.packb(fields | {"guarded": True})) == replace(ESCALATION, guarded=True)
 
 
 @given(escalations)
@@ -169,9 +179,21 @@ def test_a_label_is_the_documented_json() -> None:
         "corrected": False,
         "captured_at": 1.0,
         "decided_at": 2.0,
-        "bundle": "digits@0123456789ab",
+        "bundle": "d@0123456789ab",
         "energy_j": 1e-6,
+        "in_domain": True,
     }
+
+
+def test_a_label_of_an_earlier_version_says_nothing_of_the_domain_and_is_read_all_the_same() -> None:
+    earlier = {name: value for name, value in json.loads(LABEL.encode()).items() if name != "in_domain"}
+    assert Label.decode(json.dumps(earlier).encode()) == replace(LABEL, in_domain=None)
+
+
+@pytest.mark.parametrize("value", [0, 1, "no", [], {}, 0.5])
+def test_a_label_whose_in_domain_is_neither_true_nor_false_is_refused(value: Any) -> None:
+    with pytest.raises(MessageError, match="bad_field: in_domain"):
+        Label.decode(json.dumps(json.loads(LABEL.encode()) | {"in_domain": value}).encode())
 
 
 def test_an_escalation_is_the_documented_map_and_names_its_network_b() -> None:

@@ -11,7 +11,7 @@ from services.settings import Settings, SettingsError, load
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DEWPOINT_CONFIG", "DEWPOINT_MQTT__PORT", "DEWPOINT_EDGE__INPUTS"):
+    for name in ("DEWPOINT_CONFIG", "DEWPOINT_MQTT__PORT", "DEWPOINT_EDGE__INPUTS", "DEWPOINT_EDGE__GUARD"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -53,10 +53,22 @@ def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> N
     assert load().edge.inputs[0].kind == "image"
 
 
+def test_the_guard_is_on_unless_it_is_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().edge.guard is True
+    path = tmp_path / "off.toml"
+    path.write_text("[edge]\nguard = false\n")
+    assert load(path).edge.guard is False
+    monkeypatch.setenv("DEWPOINT_EDGE__GUARD", "on")
+    assert load(path).edge.guard is True
+    monkeypatch.setenv("DEWPOINT_EDGE__GUARD", "off")
+    assert load().edge.guard is False
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("[edge]\nbatch_max = 0\n", "edge.batch_max: Input should be greater than or equal to 1 (is 0)"),
+        ('[edge]\nguard = "sometimes"\n', "edge.guard: Input should be a valid boolean"),
         ("[edge]\nbatch_size = 8\n", "edge.batch_size: no such setting"),
         ("[edge\n", "settings file"),
         ('[site]\nname = "a/b"\n', "site.name"),

@@ -14,10 +14,12 @@ import structlog
 from hybrid_model.runtime import EdgeEngine
 from services.edge.errors import EdgeError
 from services.edge.exits.control import ExitControl
+from services.edge.exits.mixing import decide
 from services.messages import Budget, Control, Status, control_topic, status_topic
 from services.metrics import EdgeMetrics
 from services.settings import load
 from tests.services.edge.site import ALL_LEAVE, SITE, WORKER, Site, network, pixels, sample
+from tests.services.edge.stand_in import GuardedEngine
 
 DIGITS = network("digits")  # points 42 to 51 of 0 to 51 passed; the working point is 38
 EVERYTHING = {"allow_uncalibrated": True}
@@ -209,6 +211,32 @@ def test_between_two_points_each_sample_is_decided_by_one_of_them_as_the_engine_
         np.testing.assert_array_equal(result.class_index[rows], expected.class_index)
         np.testing.assert_array_equal(result.exit_scores[rows], expected.exit_scores)
         assert [result.features[row] for row in rows] == expected.features
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_every_group_of_a_batch_is_guarded_as_the_settings_say(guard):
+    engine = GuardedEngine(DIGITS)
+    batch = np.stack([pixels(number) for number in range(16)] + [np.zeros((8, 8, 1), np.uint8)])
+    thresholds = [(1e9,) if row % 2 else (-1.0,) for row in range(len(batch))]
+    thresholds[-1] = (1e9,)
+
+    result = decide(engine, batch, thresholds, np.array([one[0] > 0 for one in thresholds]).astype(int), guard=guard)
+
+    assert engine.guards == [guard, guard]
+    assert result.in_domain.tolist() == [True] * 16 + [False]
+    assert result.exit_index.tolist() == [-1, 0] * 8 + [-1 if guard else 0]
+
+
+def test_no_set_point_takes_the_guard_off():
+    settings = load(overrides={"edge": {"control": EVERYTHING}}).edge
+    engine = GuardedEngine(DIGITS)
+    exits = ExitControl(settings=settings, manifest=DIGITS.manifest, engine=engine, metrics=EdgeMetrics())
+    exits.set_point(Control("fixed", 51).encode())
+
+    result = exits.infer(np.zeros((1, 8, 8, 1), np.uint8))
+
+    assert engine.guards == [True]
+    assert result.exit_index.tolist() == [-1]
 
 
 def test_the_budget_shrinks_while_the_queues_fill_and_it_is_shown():
