@@ -29,26 +29,22 @@ def defocus_blur(x: Pictures, severity: int, streams: Streams) -> Pictures:
 
 
 def glass_blur(x: Pictures, severity: int, streams: Streams) -> Pictures:
-    """Frosted glass: blurred, each pixel exchanged with one nearby, row by row from the end, and blurred again."""
+    """Frosted glass: blurred, each pixel taken from a place nearby, and blurred again.
+
+    The publication tells of exchanges. Made in turn, they carry pixels far along; its strengths fit values that are
+    taken from up to `farthest` rows above and columns to the left, or fewer than that below and to the right.
+    """
     deviation, farthest, rounds = _GLASS[severity]
     deviation, reach = deviation * scale(x), round(farthest * scale(x))
-    n, height, width, channels = x.shape
-    rows, columns = range(height - reach, reach, -1), range(width - reach, reach, -1)
-    picture = np.arange(n)
-    source = np.tile(np.arange(height * width), (n, 1))
+    n, height, width, _ = x.shape
+    picture = np.arange(n)[:, None, None]
+    shown = gaussian_blurred(x, deviation)
     for _ in range(rounds):
-        moves = streams.integers(-reach, reach, len(rows), len(columns), 2)
-        partners = moves[..., 0] * width + moves[..., 1]
-        for i, row in enumerate(rows):
-            for j, column in enumerate(columns):
-                here = row * width + column
-                there = here + partners[:, i, j]
-                kept = source[:, here].copy()
-                source[:, here] = source[picture, there]
-                source[picture, there] = kept
-    pixels = gaussian_blurred(x, deviation).reshape(n, height * width, channels)
-    exchanged = pixels[picture[:, None], source].reshape(x.shape)
-    return gaussian_blurred(exchanged, deviation)
+        moves = streams.integers(-reach, reach, height, width, 2)
+        rows = np.clip(np.arange(height)[:, None] + moves[..., 0], 0, height - 1)
+        columns = np.clip(np.arange(width) + moves[..., 1], 0, width - 1)
+        shown = shown[picture, rows, columns]
+    return gaussian_blurred(shown, deviation)
 
 
 def motion_blur(x: Pictures, severity: int, streams: Streams) -> Pictures:

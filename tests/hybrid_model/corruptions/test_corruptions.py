@@ -18,7 +18,7 @@ DIGESTS = {
     "shot_noise": "3ee2e06df31184ea",
     "impulse_noise": "fa584ed63bc98581",
     "defocus_blur": "312eab1ceb24bedb",
-    "glass_blur": "f1f0d987fd59a1c2",
+    "glass_blur": "19429b92b0953274",
     "motion_blur": "d800684f3f5ce94a",
     "zoom_blur": "a888a0e27e8789f0",
     "snow": "c0471dc74c106536",
