@@ -17,7 +17,7 @@ def corruption_tables(report: CorruptionReport) -> RenderableType:
 
 def _by_severity(report: CorruptionReport) -> Table:
     table = _table(f"{report.bundle} on {report.samples:,} corrupted pictures of {report.dataset}, by severity, %")
-    table.caption = "right: as the pipeline answers; wrong: left at an exit and wrong; of all"
+    table.caption = "right: of all; wrong: left at an exit with a wrong answer, of all"
     table.caption_justify = "left"
     severities = range(1, len(next(iter(report.kinds.values()))) + 1)
     for severity in severities:

@@ -99,7 +99,7 @@ def draw_corruptions(report: CorruptionReport, path: Path) -> None:
     pyplot = _pyplot()
     plain = report.uncorrupted
     panels = (
-        ("right, %", "RdYlGn", 100.0, [[plain.hybrid, *(at.hybrid for at in row)] for row in report.kinds.values()]),
+        ("right, %", "Greens", 100.0, [[plain.hybrid, *(at.hybrid for at in row)] for row in report.kinds.values()]),
         (
             "wrong but sure, % of all",
             "OrRd",
@@ -113,7 +113,8 @@ def draw_corruptions(report: CorruptionReport, path: Path) -> None:
         top = most or max(1.0, float(values.max()))
         axis.imshow(values, cmap=colours, vmin=0, vmax=top, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
-            axis.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=7)
+            ink = "white" if value > 0.7 * top else "black"
+            axis.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=7, color=ink)
         axis.set_xticks(range(values.shape[1]), ["none", *map(str, range(1, values.shape[1]))], fontsize=8)
         axis.set_xlabel("severity", fontsize=8)
         axis.set_title(title, fontsize=9)
