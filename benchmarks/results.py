@@ -2,6 +2,7 @@
 
 python -m benchmarks.results cifar10 har              # shipped bundles
 python -m benchmarks.results runs/cifar10-paper.dew   # any bundle; its data set stands in its provenance
+python -m benchmarks.results cifar10 --corruptions    # on corrupted pictures; --samples N: of the first N
 python -m benchmarks.results --draw                   # only the pictures, from the files that are there
 python -m tools.generate                               # afterwards: the tables of docs/reference/results.md
 
@@ -19,7 +20,8 @@ from typing import Any
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data
 from hybrid_model.bundle import Bundle
-from hybrid_model.evaluation import answers_on, curve, evaluate
+from hybrid_model.evaluation import answers_on, curve, evaluate, evaluate_corruptions
+from tools.results_tables import CORRUPTED
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 _CURVE_FIELDS = ("edge_share", "accuracy", "accuracy_interval", "passed", "working")
@@ -50,9 +52,22 @@ def figures(loaded: Bundle) -> dict[str, Any]:
     }
 
 
+def corrupted_figures(loaded: Bundle, samples: int | None) -> dict[str, Any]:
+    """What docs/reference/results.md says of a bundle on corrupted pictures of its test split."""
+    told = loaded.manifest.provenance
+    report = evaluate_corruptions(loaded, data.load(str(told["dataset"])), samples=samples)
+    return {
+        "bundle": loaded.manifest.name,
+        "network_id": loaded.manifest.network_id,
+        "seed": told["seed"],
+        "dataset": report.dataset,
+        **report.to_json(),
+    }
+
+
 def stored() -> list[dict[str, Any]]:
     """The figures that were written, by name and seed."""
-    found = [json.loads(path.read_text()) for path in FOLDER.glob("*.json")]
+    found = [json.loads(path.read_text()) for path in FOLDER.glob("*.json") if not path.name.endswith(CORRUPTED)]
     return sorted(found, key=lambda one: (one["evaluation"]["dataset"], one["name"].endswith("-paper"), one["seed"]))
 
 
@@ -105,14 +120,18 @@ def main() -> int:
     """Evaluate what is named, write its file, draw all pictures."""
     parser = argparse.ArgumentParser(description="Figures and pictures of docs/reference/results.md.")
     parser.add_argument("bundles", nargs="*", help="names of shipped bundles, or .dew files")
+    parser.add_argument("--corruptions", action="store_true", help="on corrupted pictures, and nothing else")
+    parser.add_argument("--samples", type=int, help="with --corruptions: the first so many of the test split")
     parser.add_argument("--draw", action="store_true", help="only draw the pictures")
     chosen = parser.parse_args()
     if not chosen.bundles and not chosen.draw:
         parser.error("name bundles, or --draw")
     FOLDER.mkdir(exist_ok=True)
     for name in chosen.bundles:
-        found = figures(bundle_file.load(bundle_file.resolve(name), cloud=True))
-        path = FOLDER / f"{found['name']}-s{found['seed']}.json"
+        loaded = bundle_file.load(bundle_file.resolve(name), cloud=True)
+        found = corrupted_figures(loaded, chosen.samples) if chosen.corruptions else figures(loaded)
+        ending = CORRUPTED if chosen.corruptions else ".json"
+        path = FOLDER / f"{loaded.manifest.name}-s{found['seed']}{ending}"
         path.write_text(json.dumps(found, indent=1) + "\n")
         sys.stdout.write(f"{path}\n")
     _draw_all()

@@ -8,18 +8,25 @@ from pathlib import Path
 from typing import Any
 
 FILES = Path(__file__).parents[1] / "docs" / "results"
+#: How the names of files end that hold figures on corrupted pictures.
+CORRUPTED = "-corruptions.json"
 Row = dict[str, Any]
 
 
 def results_tables() -> str:
-    """Every data set's rows: accuracy, energy and bytes, how trained; and its picture."""
-    rows = [json.loads(path.read_text()) for path in sorted(FILES.glob("*.json"))]
+    """Every data set's rows: accuracy, energy and bytes, how trained; its picture; and what corrupted pictures cost."""
+    paths = sorted(FILES.glob("*.json"))
+    rows = [json.loads(path.read_text()) for path in paths if not path.name.endswith(CORRUPTED)]
+    corrupted = [json.loads(path.read_text()) for path in paths if path.name.endswith(CORRUPTED)]
     rows.sort(key=lambda row: (row["name"].endswith("-paper"), row["name"], row["seed"]))
     parts: list[str] = []
     for dataset in ("cifar10", "cifar100", "har", "digits"):
         chosen = [row for row in rows if row["evaluation"]["dataset"] == dataset]
         if chosen:
             parts += _section(dataset, chosen)
+        for row in corrupted:
+            if row["dataset"] == dataset:
+                parts += corruption_table(row)
     return "\n".join(parts)
 
 
@@ -46,6 +53,31 @@ def _section(dataset: str, rows: list[Row]) -> Iterator[str]:
         minutes = f"{row['train_seconds'] / 60:,.0f}"
         yield _line(row, epochs, row["machine"], row["precision"], minutes)
     yield ""
+
+
+def corruption_table(row: Row) -> Iterator[str]:
+    """A bundle's figures on corrupted pictures, as `python -m benchmarks.results BUNDLE --corruptions` writes them."""
+    samples = row["samples_corrupted"]
+    yield f"### {row['bundle']}, seed {row['seed']}, on corrupted pictures of the first {samples:,} test samples\n"
+    yield "| % | edge share | right where sure | hybrid | wrong but sure |"
+    yield "|---|---|---|---|---|"
+    together = {"uncorrupted": row["uncorrupted"], **row["camera"], "mean of all below": row["corruptions"]["mean"]}
+    for name, told in together.items():
+        shares = (told["edge_share"], told["confident_accuracy"], told["hybrid"], told["wrong_but_sure"])
+        yield f"| {name.replace('_', ' ')} | {' | '.join(_percent(share) for share in shares)} |"
+    yield ""
+    severities = " | ".join(str(severity) for severity in range(1, 6))
+    yield f"| %, by severity | hybrid: {severities} | wrong but sure: {severities} |"
+    yield "|---" * 11 + "|"
+    for kind, at in row["corruptions"].items():
+        if kind != "mean":
+            told = [_percent(one[figure]) for figure in ("hybrid", "wrong_but_sure") for one in at]
+            yield f"| {kind.replace('_', ' ')} | {' | '.join(told)} |"
+    yield ""
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _head(*columns: str) -> Iterator[str]:

@@ -7,6 +7,13 @@ from hybrid_model.evaluation.confidence import (
     expected_calibration_error,
     reliability,
 )
+from hybrid_model.evaluation.corrupted import (
+    CorruptedFigures,
+    CorruptionReport,
+    evaluate_corruptions,
+    require_pictures,
+    samples_to_corrupt,
+)
 from hybrid_model.evaluation.curve import Curve, CurvePoint, curve, require_path
 from hybrid_model.evaluation.figures import (
     Accuracy,
@@ -22,6 +29,8 @@ __all__ = [
     "Accuracy",
     "Answers",
     "ConfidenceGap",
+    "CorruptedFigures",
+    "CorruptionReport",
     "Curve",
     "CurvePoint",
     "EnergyReduction",
@@ -34,8 +43,11 @@ __all__ = [
     "curve",
     "energy_reduction",
     "evaluate",
+    "evaluate_corruptions",
     "exit_error_rate",
     "expected_calibration_error",
     "reliability",
     "require_path",
+    "require_pictures",
+    "samples_to_corrupt",
 ]

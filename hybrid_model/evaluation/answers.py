@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_model import exits
-from hybrid_model.bundle import Bundle
+from hybrid_model.bundle import Bundle, Manifest
 from hybrid_model.cloud_half import CloudHalf
 from hybrid_model.data import Dataset
 from hybrid_model.errors import DewpointError
@@ -108,13 +108,19 @@ def answers_on(
 
     Raises EvaluationError where the classes or the input's shape are not the data set's.
     """
-    manifest, x = bundle.manifest, dataset.split(split).x
-    if tuple(manifest.classes) != dataset.classes or x.shape[1:] != tuple(manifest.input.shape):
+    require_fit(bundle.manifest, dataset, split)
+    x = dataset.split(split).x
+    return answers(bundle, x, with_scores=with_scores, advance=advance)
+
+
+def require_fit(manifest: Manifest, dataset: Dataset, split: str = "test") -> None:
+    """Raises EvaluationError where the classes or the input's shape are not the data set's."""
+    shape = dataset.split(split).x.shape[1:]
+    if tuple(manifest.classes) != dataset.classes or shape != tuple(manifest.input.shape):
         raise EvaluationError(
             f"bundle {manifest.name} takes {list(manifest.input.shape)} and knows {len(manifest.classes)} classes; "
-            f"{dataset.name} has {list(x.shape[1:])} and {len(dataset.classes)}: name the set it was trained on"
+            f"{dataset.name} has {list(shape)} and {len(dataset.classes)}: name the set it was trained on"
         )
-    return answers(bundle, x, with_scores=with_scores, advance=advance)
 
 
 def _scores(bundle: Bundle, engine: Engine, batch: NDArray[Any]) -> NDArray[np.float64]:

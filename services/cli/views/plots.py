@@ -1,4 +1,4 @@
-"""Pictures by matplotlib: where the energy goes, accuracy against edge share, why a sample was escalated."""
+"""Pictures by matplotlib: where the energy goes, accuracy against edge share, corrupted pictures, why a sample rose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybrid_model.errors import DewpointError
 from services.cli.views import energy_view
 
 if TYPE_CHECKING:
-    from hybrid_model.evaluation import Curve
+    from hybrid_model.evaluation import CorruptionReport, Curve
 
 SUFFIXES = (".svg", ".png", ".pdf")
 _COLOURS = {
@@ -90,6 +90,38 @@ def draw_curve(curve: Curve, path: Path) -> None:
     axis.set_title(f"{curve.bundle} on {curve.dataset}, {curve.samples:,} {curve.split} samples", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False, loc="lower left")
+    _save(pyplot, figure, path)
+
+
+def draw_corruptions(report: CorruptionReport, path: Path) -> None:
+    """Two heat maps, kinds by severities, the pictures as they are in front: right answers, and wrong but sure ones."""
+    require(path)
+    pyplot = _pyplot()
+    plain = report.uncorrupted
+    panels = (
+        ("right, %", "Greens", 100.0, [[plain.hybrid, *(at.hybrid for at in row)] for row in report.kinds.values()]),
+        (
+            "wrong but sure, % of all",
+            "OrRd",
+            None,
+            [[plain.wrong_but_sure, *(at.wrong_but_sure for at in row)] for row in report.kinds.values()],
+        ),
+    )
+    figure, axes = pyplot.subplots(1, 2, figsize=(8.0, 5.0), layout="constrained", sharey=True)
+    for axis, (title, colours, most, shares) in zip(axes, panels, strict=True):
+        values = 100 * np.array(shares)
+        top = most or max(1.0, float(values.max()))
+        axis.imshow(values, cmap=colours, vmin=0, vmax=top, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            ink = "white" if value > 0.7 * top else "black"
+            axis.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=7, color=ink)
+        axis.set_xticks(range(values.shape[1]), ["none", *map(str, range(1, values.shape[1]))], fontsize=8)
+        axis.set_xlabel("severity", fontsize=8)
+        axis.set_title(title, fontsize=9)
+    axes[0].set_yticks(range(len(report.kinds)), [kind.replace("_", " ") for kind in report.kinds], fontsize=8)
+    figure.suptitle(
+        f"{report.bundle} on {report.samples:,} corrupted {report.split} samples of {report.dataset}", fontsize=10
+    )
     _save(pyplot, figure, path)
 
 

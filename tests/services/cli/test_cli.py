@@ -90,6 +90,8 @@ def test_help_loads_neither_torch_nor_numpy():
         (("explore", "digits", "--picture", "no/such/folder/x.svg"), "its folder does not exist"),
         (("evaluate", "digits", "--data", "digits", "--radio", "smoke"), "take wifi, lte, 3g"),
         (("evaluate", "digits", "--data", "digits", "--picture", "curve.bmp"), "pictures are written as"),
+        (("evaluate", "digits", "--data", "digits", "--samples", "9"), "--samples limits what --corruptions corrupts"),
+        (("evaluate", "digits", "--data", "digits", "--corruptions-picture", "x.bmp"), "pictures are written as"),
         (("inspect", "digits", "--picture", "no/such/folder/x.svg"), "its folder does not exist"),
         (("stream", "digits", "--port", "9"), "MQTT broker at 127.0.0.1:9"),
         (("stream", "digits", "--config", "nothing.toml"), "nothing.toml"),
@@ -132,6 +134,7 @@ def test_evaluate_writes_what_both_halves_and_the_whole_know(tmp_path):
     assert set(told["exit_error_bound"]) == {"alpha", "delta", "observed"}
     assert told["accuracy"]["hybrid"] >= 0.96
     assert {"energy_reduction_mac", "feature_bytes_mean"} <= told.keys()
+    assert not {"corruptions", "camera", "samples_corrupted"} & told.keys()
 
 
 def test_evaluate_tells_the_whole_path_from_the_same_pass(tmp_path):
@@ -144,6 +147,21 @@ def test_evaluate_tells_the_whole_path_from_the_same_pass(tmp_path):
     assert working["accuracy"] == whole["accuracy"]["hybrid"]
     assert working["energy_reduction"]["mac"] == whole["energy_reduction_mac"]
     assert "working point" in picture.read_text()
+
+
+def test_evaluate_tells_what_corrupted_pictures_cost(tmp_path):
+    figures, picture = tmp_path / "figures.json", tmp_path / "corruptions.svg"
+    asked = ("--corruptions", "--samples", "40", "--json", str(figures), "--corruptions-picture", str(picture))
+    ended = _run("evaluate", "digits", "--data", "digits", *asked)
+    assert ended.exit_code == 0, ended.output
+    told = json.loads(figures.read_text())
+    assert told["samples"] == 359
+    assert told["samples_corrupted"] == 40
+    assert len(told["corruptions"]) == 16
+    assert [set(at) for at in told["corruptions"]["snow"]] == [set(told["corruptions"]["mean"])] * 5
+    assert set(told["camera"]) == {"jpeg_60", "noise_8"}
+    assert "glass blur" in ended.output
+    assert "glass blur" in picture.read_text()
 
 
 def test_calibrate_shows_the_path_and_writes_the_same_network_at_the_chosen_point(tmp_path):

@@ -10,10 +10,18 @@ from rich.console import Console
 
 from hybrid_model import bundle as bundle_file
 from hybrid_model import energy
-from hybrid_model.evaluation import Accuracy, ConfidenceGap, Evaluation, ExitErrorBound
+from hybrid_model.corruptions import KINDS
+from hybrid_model.evaluation import (
+    Accuracy,
+    ConfidenceGap,
+    CorruptedFigures,
+    CorruptionReport,
+    Evaluation,
+    ExitErrorBound,
+)
 from hybrid_model.nn import Architecture, HybridNetwork
 from hybrid_model.nn.summary import layer_table
-from services.cli.views import bundle_view, energy_view, evaluation_view, plots
+from services.cli.views import bundle_view, corruption_view, energy_view, evaluation_view, plots
 
 
 def _known(name):
@@ -176,6 +184,38 @@ def test_what_is_not_known_is_not_shown():
     assert "no bound holds" in shown
     for word in ("  twin", "over twin", "strict", "ResNet-32", "energy, full", "PNG", "nan", "None"):
         assert word not in shown, word
+
+
+def _corruption_report():
+    def at(number):
+        return CorruptedFigures(0.6, 0.9, hybrid=1 - number / 1000, wrong_but_sure=number / 1000)
+
+    kinds = {kind: [at(10 * place + severity) for severity in range(5)] for place, kind in enumerate(KINDS)}
+    cameras = {"jpeg_60": at(171), "noise_8": at(172)}
+    return CorruptionReport("net", "cifar100", "test", 10_000, kinds, CorruptedFigures(0, None, 0.5, 0), cameras, at(0))
+
+
+def test_the_corruptions_show_every_figure_at_80_columns():
+    shown = _printed(corruption_view.corruption_tables(_corruption_report()))
+    assert "…" not in shown
+    lines = shown.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert len(lines) == 28, "a row was wrapped"
+    (fog,) = [line.split() for line in lines if line.startswith("fog")]
+    assert fog == ["fog", "91.0", "90.9", "90.8", "90.7", "90.6", "9.0", "9.1", "9.2", "9.3", "9.4"]
+    (mean,) = [line for line in lines if line.startswith("mean")]
+    assert mean.split()[-6:] == ["%", "-", "50.0", "%", "0.0", "%"]
+    (noise,) = [line for line in lines if line.startswith("with noise")]
+    assert noise.split()[-8:] == ["60.0", "%", "90.0", "%", "82.8", "%", "17.2", "%"]
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_a_picture_of_the_corruptions_is_the_same_every_time(tmp_path, suffix):
+    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    for path in (first, second):
+        plots.draw_corruptions(_corruption_report(), path)
+    assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_size > 5000
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
