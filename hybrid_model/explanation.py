@@ -37,8 +37,8 @@ class ExitView:
     """What one exit thought of the sample.
 
     `probabilities` (K,), softmax at the exit's temperature, NaN where the logits are not finite; `confidence` is the
-    greatest of them, 0 there. `leaves`: whether the sample may leave here by score and threshold; the first exit of
-    which that is true is where it left.
+    greatest of them, 0 there. `leaves`: whether the sample may leave here by score and threshold, and where it left by
+    the guard too; the first exit of which that is true is where it left.
     """
 
     exit: int
@@ -74,9 +74,14 @@ class Occlusion:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`exit_index`: where the sample leaves, -1 where it is escalated; `exits`: all, computed by then or not."""
+    """`exit_index`: where the sample leaves, -1 where it is escalated; `exits`: all, computed by then or not.
+
+    `in_domain`: whether the guard of the exit at which it leaves, of the last one where it is escalated, takes it for
+    one of the kind that the network was trained on. A sample that is not escalates however sure an exit is.
+    """
 
     exit_index: int
+    in_domain: bool
     exits: tuple[ExitView, ...]
     occlusion: Occlusion
 
@@ -88,6 +93,7 @@ def explain(
     *,
     thresholds: Sequence[float] | None = None,
     exit_index: int | None = None,
+    guard: bool = True,
     cells_max: int = CELLS_MAX,
 ) -> Explanation:
     """Explain the decision for `sample` (H, W, C) of the bundle's input shape and type.
@@ -98,6 +104,7 @@ def explain(
         sample: The input.
         thresholds: Those in force, one an exit; the bundle's if none.
         exit_index: The exit of the map; if none, that at which the sample leaves, the last one where it is escalated.
+        guard: Whether the guards are in force.
         cells_max: Cells of the map at most; of a window (H = 1), which is cut into segments of time, 64 at most.
 
     Raises:
@@ -108,7 +115,7 @@ def explain(
     if cells_max < 1:
         raise ValueError(f"a map has at least one cell, not {cells_max}")
     batch = sample[np.newaxis]
-    result = engine.infer(batch, thresholds=thresholds, force_cut=True)
+    result = engine.infer(batch, thresholds=thresholds, guard=guard, force_cut=True)
     logits = engine.exit_logits(batch)[0][0]
     in_force = [one.threshold for one in manifest.exits] if thresholds is None else thresholds
     views = tuple(
@@ -116,7 +123,12 @@ def explain(
     )
     left_at = int(result.exit_index[0])
     chosen = exit_index if exit_index is not None else left_at if left_at >= 0 else len(views) - 1
-    return Explanation(left_at, views, _occlusion(engine, manifest, sample, chosen, cells_max))
+    return Explanation(
+        exit_index=left_at,
+        in_domain=bool(result.in_domain[0]),
+        exits=views,
+        occlusion=_occlusion(engine, manifest, sample, chosen, cells_max),
+    )
 
 
 def _view(

@@ -77,7 +77,9 @@ class Calibration(Part):
     samples enough for a test, `passed` where the first failed. `point` is the working point, whose thresholds the exits
     have; it was `chosen_by` an edge share, a budget of accuracy lost, or as the loosest that passed (the guarantee
     alpha; point 0 where none passed). `accuracy_cloud`: tuning split, every sample answered by the cloud half.
-    `histogram`: per exit the score of every tested sample, as if none had left before.
+    `histogram`: per exit the score of every tested sample, as if none had left before. `guard_share_lost`: what was
+    asked for of the guards, 0 for none; null in files written before there were guards. All shares, rates and p-values
+    are of what really leaves, by scores and guards.
     """
 
     score: ScoreKind
@@ -93,6 +95,7 @@ class Calibration(Part):
     chosen_by: dict[Literal["edge_share", "accuracy_budget", "guarantee"], Share] = Field(min_length=1, max_length=1)
     accuracy_cloud: Share
     histogram: tuple[Histogram, ...]
+    guard_share_lost: Annotated[float, Field(ge=0, lt=1)] | None = None
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

@@ -119,7 +119,7 @@ def save(
             sha256=hashlib.sha256(payloads[half]).hexdigest(),
             tensors_sha256=manifests.tensors_sha256(tensors),
         )
-    network_id = manifests.network_id(checked, members["edge"].tensors_sha256, members["cloud"].tensors_sha256)
+    network_id = manifests.network_id(checked, manifests.graph_sha256(edge), members["cloud"].tensors_sha256)
     final = checked.model_copy(update={"network_id": network_id, "members": members})
     _check_content(path, final, dict(edge))
     files = {MANIFEST: final.to_json_bytes(), **{MEMBERS[half]: payloads[half] for half in MEMBERS}}
@@ -201,9 +201,7 @@ def _read_half(path: Path, archive: zipfile.ZipFile, manifest: Manifest, half: H
 
 def _check_content(path: Path, manifest: Manifest, edge: Tensors) -> None:
     """The network id, and the edge graph with its parameters."""
-    computed = manifests.network_id(
-        manifest, manifest.members["edge"].tensors_sha256, manifest.members["cloud"].tensors_sha256
-    )
+    computed = manifests.network_id(manifest, manifests.graph_sha256(edge), manifest.members["cloud"].tensors_sha256)
     if computed != manifest.network_id:
         raise BundleError(f"{path}: network id is {manifest.network_id}, its content gives {computed}; export it again")
     try:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from hybrid_model import cut as cut_codec
 from hybrid_model.bundle import ops
+from hybrid_model.bundle.guard import PREFIX, GuardError, guard_arrays
 from hybrid_model.bundle.manifest import Manifest
 from hybrid_model.errors import DewpointError
 
@@ -102,6 +103,7 @@ def check_graph(manifest: Manifest, arrays: Arrays) -> dict[str, TensorType]:
         if elements > MAX_ELEMENTS:
             raise GraphError(f"{where}: one sample's tensors have over {MAX_ELEMENTS} elements")
     _check_ends(manifest, tensors)
+    _check_guards(manifest, tensors, arrays)
     return tensors
 
 
@@ -114,6 +116,8 @@ def resolve_params(op: ops.Op, source: TensorType, arrays: Arrays) -> dict[str, 
     dims = {"C": c, "F": h * w * c, "WORDS": (c + 31) // 32}
     found = {}
     for role, (dtype, shape) in wanted.items():
+        if op.params[role].startswith(PREFIX):
+            raise GraphError(f"{role} is {op.params[role]}, which is a guard's")
         array = arrays.get(op.params[role])
         if array is None:
             raise GraphError(f"edge.safetensors has no {op.params[role]} ({role})")
@@ -266,3 +270,20 @@ def _check_ends(manifest: Manifest, tensors: Mapping[str, TensorType]) -> None:
     beyond = [layer.name for layer in manifest.layers if layer.stage != "cloud" and layer.stage > len(exits)]
     if beyond:
         raise GraphError(f"layer {beyond[0]} lies in a stage beyond the cut's")
+
+
+def _check_guards(manifest: Manifest, tensors: Mapping[str, TensorType], arrays: Arrays) -> None:
+    """Guards: each on a tensor that is there when its exit decides, with parameters that fit it."""
+    stages = {"input": 0} | {op.out: op.stage for op in manifest.edge_graph}
+    for number, described in enumerate(manifest.exits):
+        guard = described.guard
+        if guard is None:
+            continue
+        if guard.source not in tensors:
+            raise GraphError(f"exit {number}: its guard reads {guard.source}, and there is no such tensor")
+        if stages[guard.source] > described.stage:
+            raise GraphError(f"exit {number}: its guard reads {guard.source}, which is made behind it")
+        try:
+            guard_arrays(guard, tensors[guard.source], len(manifest.classes), arrays)
+        except GuardError as error:
+            raise GraphError(f"exit {number}: {error}") from None

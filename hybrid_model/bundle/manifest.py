@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from hybrid_model.bundle.calibration import Calibration, Part
+from hybrid_model.bundle.guard import PREFIX, Guard
 from hybrid_model.bundle.ops import Op
 from hybrid_model.errors import DewpointError
 from hybrid_model.exits import ScoreKind
@@ -58,7 +59,10 @@ class Input(Part):
 
 
 class Exit(Part):
-    """An exit and its rule. Neither temperature nor threshold is part of the network id."""
+    """An exit and its rule: neither temperature nor threshold nor guard is part of the network id.
+
+    `guard`: without one every sample counts as in the domain.
+    """
 
     name: str
     stage: int = Field(ge=0, le=127)
@@ -66,6 +70,7 @@ class Exit(Part):
     temperature: float = Field(default=1.0, gt=0)
     threshold: float
     classes_seen: tuple[int, ...] | None = None
+    guard: Guard | None = None
 
 
 class CutCodec(Part):
@@ -179,8 +184,16 @@ def tensors_sha256(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
+def graph_sha256(edge: Mapping[str, npt.NDArray[Any]]) -> str:
+    """`tensors_sha256` of the edge tensors that make features and answers: all but those of guards."""
+    return tensors_sha256({name: array for name, array in edge.items() if not name.startswith(PREFIX)})
+
+
 def network_id(manifest: Manifest, edge_sha256: str, cloud_sha256: str) -> str:
-    """The first 12 hex digits of a SHA-256 over both halves' tensors, the edge graph and the cut codec."""
+    """The first 12 hex digits of a SHA-256 over both halves' tensors, the edge graph and the cut codec.
+
+    `edge_sha256` is `graph_sha256` of the edge tensors: a guard decides who rises, not what the cloud half makes of it.
+    """
     content = manifest.model_dump(mode="json", by_alias=True, exclude_none=True, include={"edge_graph", "cut"})
     content |= {"edge": edge_sha256, "cloud": cloud_sha256}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]

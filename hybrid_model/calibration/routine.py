@@ -18,13 +18,14 @@ import numpy.typing as npt
 from hybrid_model import exits
 from hybrid_model.bundle import Bundle, Manifest
 from hybrid_model.bundle.calibration import Calibration, CalibrationSplit, Histogram, PathPoint, TuningSplit
+from hybrid_model.calibration.guard import fit_guards, guard_limits, with_limits, without_guards
 from hybrid_model.calibration.learn_then_test import COMFORT, point_p_value, samples_needed, walked
 from hybrid_model.calibration.threshold_path import Judged, ScoreRange, enabled_exits, exit_taken, threshold_path
 from hybrid_model.calibration.wish import CalibrationError, OperatingPoint, wish_of
 from hybrid_model.cloud_half import CloudHalf
 from hybrid_model.data import Dataset, Split
 from hybrid_model.data.splits import without_overlap
-from hybrid_model.runtime import EdgeEngine, Engine
+from hybrid_model.runtime import EdgeEngine
 
 #: Edge shares for which the path has a point, beside none and the wanted one.
 SHARES = tuple(number / 50 for number in range(1, 51))
@@ -38,21 +39,27 @@ _BATCH = 250
 class Predictions:
     """What both halves say of N samples, whoever would leave, and the truth.
 
-    exit_logits (N, E, K), cloud_logits (N, K), labels (N,).
+    exit_logits (N, E, K), cloud_logits (N, K), labels (N,). guard_distances (N, E): squared, 0 at exits without a
+    guard; None where there are none.
     """
 
     exit_logits: npt.NDArray[np.floating[Any]]
     cloud_logits: npt.NDArray[np.floating[Any]]
     labels: npt.NDArray[np.integer[Any]]
+    guard_distances: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """What calibration found: temperatures, one an exit, that of the final classifier, and the figures beside."""
+    """What calibration found: temperatures, one an exit, that of the final classifier, and the figures beside.
+
+    guard_limits (E,) float64: squared distances up to which a sample is in the domain; None without guards.
+    """
 
     temperatures: tuple[float, ...]
     cloud_temperature: float
     calibration: Calibration
+    guard_limits: npt.NDArray[np.float64] | None = None
 
 
 def calibrate(
@@ -62,9 +69,10 @@ def calibrate(
     *,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Bundle:
-    """`bundle` (loaded with its cloud tensors) with temperatures, thresholds and `calibration` found anew.
+    """`bundle` (loaded with its cloud tensors) with guards, temperatures, thresholds and `calibration` found anew.
 
-    Runs the edge engine and the cloud half over the tuning split and the calibration split. `wish` None: as the bundle
+    Guards are fitted to the training split. Then the edge engine and the cloud half run over the tuning split and the
+    calibration split. `wish` None: as the bundle
     was calibrated before, else as its recipe says. `advance` is called with the number of samples that are done.
     Raises CalibrationError where bundle and data set do not belong together or a result is not finite.
     """
@@ -72,6 +80,8 @@ def calibrate(
     _check_fit(manifest, dataset)
     wish = wish or wish_of(manifest)
     tested = dataset.calibration.take(without_overlap(dataset, "calibration"))
+    bundle = fit_guards(bundle, dataset.train.x) if wish.guard_share_lost else without_guards(bundle)
+    manifest = bundle.manifest
     engine, cloud = EdgeEngine(bundle), CloudHalf(bundle)
     found = calibrate_predictions(
         _predictions(engine, cloud, dataset.tuning, advance),
@@ -93,6 +103,8 @@ def calibrate(
             "calibration": calibration,
         }
     )
+    if found.guard_limits is not None:
+        changed = with_limits(changed, found.guard_limits)
     return dataclasses.replace(bundle, manifest=changed)
 
 
@@ -104,7 +116,7 @@ def calibrate_predictions(
     tuning_split: TuningSplit,
     calibration_split: CalibrationSplit,
 ) -> Calibrated:
-    """Temperatures and the calibration, from what both halves said of both splits.
+    """Temperatures, limits of the guards and the calibration, from what both halves said of both splits.
 
     Raises CalibrationError for logits that are not finite.
     """
@@ -118,7 +130,8 @@ def calibrate_predictions(
         for e in range(exit_count)
     ]
     scores = ScoreRange(wish.score, classes)
-    judged, judged_later = (judge(split, temperatures, scores) for split in (tuning, tested))
+    limits = _guard_limits(tuning, temperatures, scores, wish)
+    judged, judged_later = (judge(split, temperatures, scores, limits) for split in (tuning, tested))
     shares = {*SHARES, wish.edge_share} if wish.by == "edge_share" else set(SHARES)
     thresholds = threshold_path(judged, sorted(shares), scores)
     path = [_figures(judged, vector, scores) for vector in thresholds]
@@ -142,10 +155,11 @@ def calibrate_predictions(
         point=point,
         chosen_by=chosen_by,
         accuracy_cloud=accuracy_cloud,
-        histogram=tuple(_histogram(judged_later.ranked[:, e], scores) for e in range(exit_count)),
+        histogram=tuple(_histogram(column, scores) for column in _ranks(tested, temperatures, scores).T),
+        guard_share_lost=wish.guard_share_lost,
     )
     rises = exit_taken(judged.ranked, thresholds[point]) < 0
-    return Calibrated(tuple(temperatures), fit_cloud_temperature(tuning, rises), calibration)
+    return Calibrated(tuple(temperatures), fit_cloud_temperature(tuning, rises), calibration, limits)
 
 
 def fit_cloud_temperature(tuning: Predictions, rises: npt.NDArray[np.bool_]) -> float:
@@ -185,17 +199,42 @@ def samples_to_run(dataset: Dataset) -> int:
     return len(dataset.tuning) + int(without_overlap(dataset, "calibration").sum())
 
 
-def judge(said: Predictions, temperatures: Sequence[float], scores: ScoreRange) -> Judged:
-    """Predictions as ranks and errors, with one temperature an exit."""
+def judge(
+    said: Predictions,
+    temperatures: Sequence[float],
+    scores: ScoreRange,
+    guard_limits: npt.NDArray[np.float64] | None = None,
+) -> Judged:
+    """Predictions as ranks and errors, with one temperature an exit, and one limit where there are guards."""
+    ranked = _ranks(said, temperatures, scores)
+    if guard_limits is not None and said.guard_distances is not None:
+        # As the engine decides: a distance that is no number is not within any limit.
+        ranked = np.where(said.guard_distances.astype(np.float64) <= guard_limits, ranked, np.inf)
+    return Judged(
+        ranked=ranked,
+        wrong=said.exit_logits.argmax(axis=2) != said.labels[:, np.newaxis],
+        cloud_right=said.cloud_logits.argmax(axis=1) == said.labels,
+    )
+
+
+def _ranks(said: Predictions, temperatures: Sequence[float], scores: ScoreRange) -> npt.NDArray[np.float64]:
+    """Scores as ranks (N, E), whatever the guards say."""
     columns = [
         scores.rank(exits.score(said.exit_logits[:, e], kind=scores.kind, temperature=temperature))
         for e, temperature in enumerate(temperatures)
     ]
-    return Judged(
-        ranked=np.stack(columns, axis=1),
-        wrong=said.exit_logits.argmax(axis=2) != said.labels[:, np.newaxis],
-        cloud_right=said.cloud_logits.argmax(axis=1) == said.labels,
-    )
+    return np.stack(columns, axis=1)
+
+
+def _guard_limits(
+    tuning: Predictions, temperatures: Sequence[float], scores: ScoreRange, wish: OperatingPoint
+) -> npt.NDArray[np.float64] | None:
+    """The guards' limits (E,), by those tuning samples that leave by their scores at the wished edge share."""
+    if tuning.guard_distances is None:
+        return None
+    unguarded = judge(tuning, temperatures, scores)
+    thresholds = threshold_path(unguarded, [wish.edge_share], scores)[-1]
+    return guard_limits(tuning.guard_distances, exit_taken(unguarded.ranked, thresholds), wish.guard_share_lost)
 
 
 def _check_fit(manifest: Manifest, dataset: Dataset) -> None:
@@ -207,15 +246,16 @@ def _check_fit(manifest: Manifest, dataset: Dataset) -> None:
         )
 
 
-def _predictions(engine: Engine, cloud: CloudHalf, split: Split, advance: Callable[[int], None]) -> Predictions:
-    logits, in_cloud = [], []
+def _predictions(engine: EdgeEngine, cloud: CloudHalf, split: Split, advance: Callable[[int], None]) -> Predictions:
+    logits, distances, in_cloud = [], [], []
     for start in range(0, len(split), _BATCH):
         batch = split.x[start : start + _BATCH]
-        at_exits, features = engine.exit_logits(batch)
-        logits.append(at_exits)
-        in_cloud.append(cloud.logits(features))
+        read = engine.exit_readings(batch)
+        logits.append(read.logits)
+        distances.append(read.distances)
+        in_cloud.append(cloud.logits(read.features))
         advance(len(batch))
-    return Predictions(np.concatenate(logits), np.concatenate(in_cloud), split.y)
+    return Predictions(np.concatenate(logits), np.concatenate(in_cloud), split.y, np.concatenate(distances))
 
 
 def _described(dataset: Dataset, tested: Split) -> CalibrationSplit:

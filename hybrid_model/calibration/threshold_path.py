@@ -1,7 +1,8 @@
 """The path of thresholds from strict to loose, along which the test walks and the control at run time may step.
 
 Everything here is *ranked*: scores turned so that the smaller is the surer, whichever kind they are. A sample leaves at
-the first exit where its rank is below the exit's threshold.
+the first exit where its rank is below the exit's threshold. What an exit's guard does not take in has the rank infinity
+there.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ def enabled_exits(thresholds: Sequence[float], scores: ScoreRange) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """N samples of a split: ranks (N, E), who is wrong at each exit (N, E), and who is right in the cloud (N,)."""
+    """N samples of a split: ranks (N, E), who is wrong at each exit (N, E), and who is right in the cloud (N,).
+
+    A rank is infinite where the exit's guard does not take the sample in.
+    """
 
     ranked: npt.NDArray[np.float64]
     wrong: Bools
@@ -101,11 +105,14 @@ def threshold_path(judged: Judged, shares: Sequence[float], scores: ScoreRange) 
 def threshold_for_count(ranks: Floats, count: int, scores: ScoreRange) -> float:
     """The ranked threshold at which the `count` surest of ranks (N,) leave.
 
-    It lies halfway between the last that leaves and the first that stays, or the least sure score where none stays.
+    It lies halfway between the last that leaves and the first that stays, or the least sure score where none stays but
+    what the guard does not take in.
     """
     if count <= 0:
         return scores.surest
-    ordered = np.sort(ranks)
+    ordered = np.sort(ranks[np.isfinite(ranks)])
+    if count > len(ordered):
+        return scores.least_sure
     beyond = float(ordered[count]) if count < len(ordered) else scores.least_sure
     return 0.5 * (float(ordered[count - 1]) + beyond)
 

@@ -14,7 +14,7 @@ from hybrid_model.bundle import Bundle, Manifest
 from hybrid_model.cloud_half import CloudHalf
 from hybrid_model.data import Dataset
 from hybrid_model.errors import DewpointError
-from hybrid_model.runtime import EdgeEngine, Engine
+from hybrid_model.runtime import EdgeEngine
 
 BATCH = 250
 
@@ -31,6 +31,8 @@ class Answers:
     every sample had been escalated; edge_confidence (N,) and cloud_confidence (N,) float32, of the exit where a sample
     left, else of the deepest, and of the cloud's class; exit_score (N, E) float64 at every exit where
     they were asked for, else None; feature_bytes per sample; kernel: the edge engine's.
+    Of guards, None where the bundle has none: in_domain (N,) as the engine tells it; exit_index_unguarded (N,) int8,
+    where samples would leave by their scores alone; exit_in_domain (N, E) at every exit where scores were asked for.
     """
 
     exit_index: NDArray[np.int8]
@@ -41,6 +43,9 @@ class Answers:
     exit_score: NDArray[np.float64] | None
     feature_bytes: int
     kernel: str
+    in_domain: NDArray[np.bool_] | None = None
+    exit_index_unguarded: NDArray[np.int8] | None = None
+    exit_in_domain: NDArray[np.bool_] | None = None
 
     @property
     def deepest_class(self) -> NDArray[np.int32]:
@@ -62,7 +67,7 @@ def answers(
     bundle: Bundle,
     x: NDArray[Any],
     *,
-    engine: Engine | None = None,
+    engine: EdgeEngine | None = None,
     cloud: CloudHalf | None = None,
     with_scores: bool = False,
     advance: Callable[[int], None] = lambda count: None,
@@ -73,16 +78,20 @@ def answers(
     `advance` is called with the number of samples that are done.
     """
     engine, cloud = engine or EdgeEngine(bundle), cloud or CloudHalf(bundle)
+    guarded = any(described.guard is not None for described in bundle.manifest.exits)
     parts: list[tuple[NDArray[Any], ...]] = []
     for start in range(0, len(x), BATCH):
         batch = x[start : start + BATCH]
         said = engine.infer(batch, force_cut=True)
         in_cloud = cloud.infer([features for features in said.features if features is not None])
-        scores = _scores(bundle, engine, batch) if with_scores else np.empty((len(batch), 0))
-        parts.append((said.exit_index, said.exit_classes, *in_cloud, said.confidence, scores))
+        unguarded = engine.infer(batch, guard=False).exit_index if guarded else said.exit_index
+        read = _readings(bundle, engine, batch) if with_scores else (np.empty((len(batch), 0)),) * 2
+        whose = (said.in_domain, unguarded, said.confidence)
+        parts.append((said.exit_index, said.exit_classes, *in_cloud, *whose, *read))
         advance(len(batch))
-    left, classes, cloud_class, cloud_confidence, edge_confidence, scores = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    left, classes, cloud_class, cloud_confidence, in_domain, unguarded, edge_confidence, scores, exit_in_domain = (
+        columns
     )
     return Answers(
         exit_index=left,
@@ -93,6 +102,9 @@ def answers(
         exit_score=scores if with_scores else None,
         feature_bytes=bundle.manifest.cut.bytes,
         kernel=engine.kernel,
+        in_domain=in_domain if guarded else None,
+        exit_index_unguarded=unguarded if guarded else None,
+        exit_in_domain=exit_in_domain if guarded and with_scores else None,
     )
 
 
@@ -123,11 +135,12 @@ def require_fit(manifest: Manifest, dataset: Dataset, split: str = "test") -> No
         )
 
 
-def _scores(bundle: Bundle, engine: Engine, batch: NDArray[Any]) -> NDArray[np.float64]:
-    """Scores (N, E) in the precision in which exits are decided; the engine reports them in a smaller one."""
-    logits, _ = engine.exit_logits(batch)
+def _readings(bundle: Bundle, engine: EdgeEngine, batch: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores (N, E) in the precision in which exits are decided, the engine reports them in a smaller one; and at which
+    exits (N, E) a sample is in the domain."""
+    read = engine.exit_readings(batch)
     columns = [
-        exits.score(logits[:, number], kind=described.score, temperature=described.temperature)
+        exits.score(read.logits[:, number], kind=described.score, temperature=described.temperature)
         for number, described in enumerate(bundle.manifest.exits)
     ]
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1), read.in_domain

@@ -124,7 +124,7 @@ def require_path(manifest: Manifest, dataset_name: str) -> Calibration:
 
 
 def _exit_index(manifest: Manifest, said: Answers, thresholds: tuple[float, ...]) -> NDArray[np.int64]:
-    """The first exit (N,) whose rule lets a sample go, as the engine decides; -1 where none does."""
+    """The first exit (N,) whose score and guard let a sample go, as the engine decides; -1 where none does."""
     if said.exit_score is None:
         raise ValueError("a curve needs answers with scores; ask for them by with_scores=True")
     leaves = np.stack(
@@ -134,4 +134,6 @@ def _exit_index(manifest: Manifest, said: Answers, thresholds: tuple[float, ...]
         ],
         axis=1,
     )
+    if said.exit_in_domain is not None:
+        leaves &= said.exit_in_domain
     return np.where(leaves.any(axis=1), leaves.argmax(axis=1), -1)

@@ -63,6 +63,18 @@ class EnergyReduction:
 
 
 @dataclass(frozen=True)
+class GuardFigures:
+    """What the guards do to samples of the domain; null where the bundle has none.
+
+    `clean_share_lost`: the edge share without guards less that with them, at the same thresholds. `in_domain_share`: of
+    all samples, whether they leave or rise.
+    """
+
+    clean_share_lost: float | None
+    in_domain_share: float | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What `dewpoint evaluate` reports.
 
@@ -96,6 +108,7 @@ class Evaluation:
     energy_reduction_full_at_sensor: float | None
     energy_reduction_full_standard_at_sensor: float | None
     radio: str
+    guard: GuardFigures
     feature_bytes_mean: float
     hard_sample_bytes: dict[str, float] | None
     sample_bytes_mean: float
@@ -158,6 +171,7 @@ def evaluate(
         calibration_error=_calibration_error(said, right),
         **{f"energy_reduction_{name}": value for name, value in asdict(reduced).items()},
         radio=radio.name,
+        guard=_guard_figures(said),
         feature_bytes_mean=float(said.feature_bytes),
         hard_sample_bytes=mean_sample_bytes(part.x[said.exit_index < 0], dataset.kind),
         sample_bytes_mean=sample_bytes,
@@ -216,6 +230,15 @@ def exit_error_rate(
     wrong = said.class_if(exit_index) != labels
     here = [exit_index == number for number in range(said.exit_class.shape[1])]
     return [float(wrong[rows].mean()) if rows.any() else None for rows in here]
+
+
+def _guard_figures(said: Answers) -> GuardFigures:
+    if said.in_domain is None or said.exit_index_unguarded is None:
+        return GuardFigures(clean_share_lost=None, in_domain_share=None)
+    return GuardFigures(
+        clean_share_lost=float((said.exit_index_unguarded >= 0).mean() - (said.exit_index >= 0).mean()),
+        in_domain_share=float(said.in_domain.mean()),
+    )
 
 
 def _calibration_error(said: Answers, right: NDArray[np.bool_]) -> ConfidenceGap:

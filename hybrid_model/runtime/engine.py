@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,8 +19,8 @@ from hybrid_model import cut as cut_codec
 from hybrid_model.bundle import Bundle
 from hybrid_model.runtime.native_walker import NativeWalker, native_kernels
 from hybrid_model.runtime.plan import Plan, build_plan
-from hybrid_model.runtime.protocol import EdgeResult, joined
-from hybrid_model.runtime.staged import ExitRule, ReferenceWalker, Walker
+from hybrid_model.runtime.protocol import EdgeResult, ExitReadings, joined
+from hybrid_model.runtime.staged import ExitRule, ReferenceWalker, Walk, Walker
 
 #: Kernels by name, the best first: those of the C extension that this machine can run, and the NumPy reference.
 KERNELS: dict[str, Callable[[Plan], Walker]] = {
@@ -65,22 +67,20 @@ class EdgeEngine:
     ) -> EdgeResult:
         """Runs batch (N, H, W, C) of the bundle's input shape and type, and decides stage by stage.
 
-        `thresholds`: one per exit, in place of the bundle's. `force_cut`: compute every exit and the features of every
-        sample; who leaves where, class and confidence stay the same. A sample with a value that is not finite never
-        leaves. Answers do not depend on what else is in the batch.
+        `thresholds`: one per exit, in place of the bundle's. `guard`: a sample leaves only where the guard of the exit
+        takes it in; without, its score alone decides, and `in_domain` is told all the same. `force_cut`: compute every
+        exit and the features of every sample; who leaves where, class and confidence stay the same. A sample with a
+        value that is not finite never leaves. Answers do not depend on what else is in the batch.
         Raises ValueError for another shape or type, or another number of thresholds.
         """
-        del guard
         self._check(batch)
         rules = self._rules(thresholds)
-        may_leave = np.ones(len(batch), dtype=np.bool_)
-        if batch.dtype == np.float32:
-            may_leave = np.isfinite(batch).all(axis=(1, 2, 3))
+        may_leave = _finite(batch)
         rows = max(1, min(self._rows, -(-len(batch) // self._threads)))
         parts = [slice(start, start + rows) for start in range(0, len(batch), rows)] or [slice(0, 0)]
 
         def run(part: slice) -> EdgeResult:
-            return self._walker.infer(batch[part], rules, may_leave[part], to_cut=force_cut)
+            return self._walker.infer(batch[part], rules, may_leave[part], to_cut=force_cut, guard=guard)
 
         if self._threads == 1 or len(parts) == 1:
             return joined([run(part) for part in parts])
@@ -88,19 +88,43 @@ class EdgeEngine:
             return joined(list(pool.map(run, parts)))
 
     def exit_logits(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], list[bytes]]:
-        """What calibration needs of batch (N, H, W, C): the logits of every exit, (N, E, K), and everybody's features.
+        """The logits of every exit, (N, E, K), and everybody's features, of batch (N, H, W, C).
 
         Raises ValueError for another shape or type.
         """
+        read = self.exit_readings(batch)
+        return read.logits, read.features
+
+    def exit_readings(self, batch: npt.NDArray[Any]) -> ExitReadings:
+        """What calibration needs of batch (N, H, W, C): what every exit reads, and everybody's features.
+
+        Raises ValueError for another shape or type.
+        """
+        walks = list(self._walks(batch))
+        return ExitReadings(
+            logits=np.concatenate([walk.logits for walk in walks]),
+            distances=np.concatenate([walk.distances for walk in walks]),
+            in_domain=np.concatenate([walk.in_domain for walk in walks]),
+            features=[row for walk in walks for row in cut_codec.pack_batch(walk.codes, self._manifest.cut.bits)],
+        )
+
+    def guard_sums(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """What guards are fitted on, of batch (N, H, W, C): their channel sums (N, S), and the exits' logits (N, E, K).
+
+        The sums of one exit's guard stand behind those of the other's. Raises ValueError for another shape or type.
+        """
+        walks = list(self._walks(batch))
+        return np.concatenate([walk.sums for walk in walks]), np.concatenate([walk.logits for walk in walks])
+
+    def _walks(self, batch: npt.NDArray[Any]) -> Iterator[Walk]:
+        """The batch part by part through every exit to the cut; nobody leaves."""
         self._check(batch)
-        rules = self._rules(None)
-        logits, features = [], []
+        rules = [
+            replace(rule, threshold=-math.inf if rule.kind == "entropy" else math.inf) for rule in self._rules(None)
+        ]
         for start in range(0, max(len(batch), 1), self._rows):
             part = batch[start : start + self._rows]
-            walk = self._walker.walk(part, rules, np.zeros(len(part), dtype=np.bool_), to_cut=True)
-            logits.append(walk.logits)
-            features += cut_codec.pack_batch(walk.codes, self._manifest.cut.bits)
-        return np.concatenate(logits), features
+            yield self._walker.walk(part, rules, _finite(part), to_cut=True)
 
     def _check(self, batch: npt.NDArray[Any]) -> None:
         shape, dtype = tuple(self._manifest.input.shape), self._manifest.input.dtype
@@ -117,7 +141,17 @@ class EdgeEngine:
             thresholds = [e.threshold for e in described]
         if len(thresholds) != len(described):
             raise ValueError(f"{len(described)} exits take as many thresholds, not {len(thresholds)}")
-        return [ExitRule(e.score, e.temperature, float(t)) for e, t in zip(described, thresholds, strict=True)]
+        return [
+            ExitRule(e.score, e.temperature, float(t), math.inf if e.guard is None else e.guard.limit)
+            for e, t in zip(described, thresholds, strict=True)
+        ]
+
+
+def _finite(batch: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which samples (N,) hold nothing but finite values: the others never leave, and no guard takes them in."""
+    if batch.dtype == np.float32:
+        return np.asarray(np.isfinite(batch).all(axis=(1, 2, 3)))
+    return np.ones(len(batch), dtype=np.bool_)
 
 
 @functools.cache

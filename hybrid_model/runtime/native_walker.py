@@ -71,6 +71,7 @@ class _Made(NamedTuple):
     exit_index: npt.NDArray[np.int8]
     class_index: npt.NDArray[np.int32]
     confidence: npt.NDArray[np.float32]
+    in_domain: npt.NDArray[np.bool_]
     exit_classes: npt.NDArray[np.int32]
     scores: npt.NDArray[np.float64]
     at_cut: npt.NDArray[np.bool_]
@@ -93,13 +94,25 @@ class NativeWalker:
         assert first is not None
         self._classes = plan.buffers[first].shape[2]
         self._codes_shape = plan.buffers[plan.cut_buffer].shape
+        self._sum_count = plan.sum_count
 
-    def walk(self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool) -> Walk:
+    def walk(
+        self,
+        batch: Array,
+        rules: Sequence[ExitRule],
+        may_leave: npt.NDArray[np.bool_],
+        *,
+        to_cut: bool,
+        guard: bool = True,
+    ) -> Walk:
         """See `Walker.walk`."""
         count, exit_count = len(batch), len(rules)
         logits = np.empty((count, exit_count, self._classes), dtype=np.float32)
         codes = np.zeros((count, *self._codes_shape), dtype=np.uint8)
-        made = self._run(batch, rules, may_leave, to_cut, logits, codes, None)
+        distances = np.empty((count, exit_count), dtype=np.float32)
+        in_domain = np.empty((count, exit_count), dtype=np.bool_)
+        sums = np.empty((count, self._sum_count), dtype=np.int32)
+        made = self._run(batch, rules, may_leave, to_cut, guard, logits, codes, None, distances, in_domain, sums)
         return Walk(
             exit_index=made.exit_index,
             logits=logits,
@@ -107,19 +120,28 @@ class NativeWalker:
             computed=made.exit_classes >= 0,
             codes=codes,
             at_cut=made.at_cut,
+            distances=distances,
+            in_domain=in_domain,
+            sums=sums,
         )
 
     def infer(
-        self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool
+        self,
+        batch: Array,
+        rules: Sequence[ExitRule],
+        may_leave: npt.NDArray[np.bool_],
+        *,
+        to_cut: bool,
+        guard: bool = True,
     ) -> EdgeResult:
         """See `Walker.infer`."""
         packed = np.empty((len(batch), self._native.feature_bytes), dtype=np.uint8)
-        made = self._run(batch, rules, may_leave, to_cut, None, None, packed)
+        made = self._run(batch, rules, may_leave, to_cut, guard, None, None, packed, None, None, None)
         return EdgeResult(
             exit_index=made.exit_index,
             class_index=made.class_index,
             confidence=made.confidence,
-            in_domain=np.ones(len(batch), dtype=np.bool_),
+            in_domain=made.in_domain,
             exit_classes=made.exit_classes,
             exit_scores=made.scores.astype(np.float32),
             features=[
@@ -133,6 +155,7 @@ class NativeWalker:
         rules: Sequence[ExitRule],
         may_leave: npt.NDArray[np.bool_],
         to_cut: bool,
+        guard: bool,
         *wanted: Array | None,
     ) -> _Made:
         count, exit_count = len(batch), len(rules)
@@ -140,18 +163,19 @@ class NativeWalker:
             exit_index=np.empty(count, dtype=np.int8),
             class_index=np.empty(count, dtype=np.int32),
             confidence=np.empty(count, dtype=np.float32),
+            in_domain=np.empty(count, dtype=np.bool_),
             exit_classes=np.empty((count, exit_count), dtype=np.int32),
             scores=np.empty((count, exit_count)),
             at_cut=np.empty(count, dtype=np.bool_),
         )
         batch, may_leave = np.ascontiguousarray(batch), np.ascontiguousarray(may_leave)
-        self._native.run(count, to_cut, batch, encode_rules(rules), may_leave, *made, *wanted)
+        self._native.run(count, to_cut, guard, batch, encode_rules(rules), may_leave, *made, *wanted)
         return made
 
 
 def encode_rules(rules: Sequence[ExitRule]) -> npt.NDArray[np.float64]:
-    """Score, temperature and threshold of every exit, (E, 3) float64."""
-    return np.array([(SCORES.index(r.kind), r.temperature, r.threshold) for r in rules], dtype=np.float64)
+    """Score, temperature, threshold and limit of every exit, (E, 4) float64."""
+    return np.array([(SCORES.index(r.kind), r.temperature, r.threshold, r.limit) for r in rules], dtype=np.float64)
 
 
 def encode_plan(plan: Plan) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[Array]]:
@@ -179,6 +203,13 @@ def encode_plan(plan: Plan) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float
         ]
         params += own
     table += exit_buffers
+    for exit_stage in plan.stages[: len(exit_buffers)]:
+        guard = exit_stage.guard
+        if guard is None:
+            table += [-1, 0, 0]
+            continue
+        table += [guard.source, len(guard.scale), len(params)]
+        params += [np.ascontiguousarray(array) for array in (guard.weight, guard.scale, guard.mean)]
     return np.array(table, dtype=np.int64), np.array([_gain(step) for step in steps], dtype=np.float64), params
 
 

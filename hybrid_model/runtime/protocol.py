@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EdgeResult", "Engine", "joined"]
+__all__ = ["EdgeResult", "Engine", "ExitReadings", "joined"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +20,9 @@ class EdgeResult:
     class_index (N,) int32 and confidence (N,) float32: the class and the greatest probability (softmax at that exit's
     temperature) of the exit at which the sample left, of the last exit where it was escalated; confidence is 0 where
     the logits are not finite.
-    in_domain (N,) bool: whether the guard of the exit at which the sample left, or of the last one that was computed,
-    takes it for one of the kind that the network was trained on; True where a bundle has no guard.
+    in_domain (N,) bool: whether the guard of the exit at which the sample left, or of the last one where it was
+    escalated, takes it for one of the kind that the network was trained on; False where the input or the logits are not
+    finite; True where that exit has no guard.
     exit_classes (N, E) int32, -1 where an exit was not computed; exit_scores (N, E) float32, NaN there.
     features: packed bytes at the cut for escalated samples (with `force_cut` for all), else None.
     """
@@ -33,6 +34,20 @@ class EdgeResult:
     exit_classes: npt.NDArray[np.int32]
     exit_scores: npt.NDArray[np.float32]
     features: list[bytes | None]
+
+
+@dataclass(frozen=True, eq=False)
+class ExitReadings:
+    """What every exit reads of N samples, whoever would leave, and everybody's features.
+
+    logits (N, E, K) float32. distances (N, E) float32: the guards' squared distances, 0 where an exit has no guard, NaN
+    where its logits are not finite. in_domain (N, E) bool: by the limits of the bundle. features: N packed cuts.
+    """
+
+    logits: npt.NDArray[np.float32]
+    distances: npt.NDArray[np.float32]
+    in_domain: npt.NDArray[np.bool_]
+    features: list[bytes]
 
 
 def joined(parts: list[EdgeResult]) -> EdgeResult:
@@ -67,7 +82,8 @@ class Engine(Protocol):
     ) -> EdgeResult:
         """Decide for a batch (N, H, W, C); with `force_cut` compute every exit and the features of all.
 
-        Without `guard` a sample leaves by its score alone; `in_domain` is told all the same.
+        A sample leaves at the first exit at which its score passes and, with `guard`, it is in the domain. Without
+        `guard` it leaves by its score alone; `in_domain` is told all the same.
         """
 
     def exit_logits(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], list[bytes]]:

@@ -10,6 +10,7 @@ What makes a result the same bit for bit everywhere:
   multiply-add, no reordering, no flushing of subnormal numbers. (In C: -ffp-contract=off.) Padding adds +-0 to a sum
   that is never -0, so a kernel may leave padded taps out.
 - Every scale and bias is one multiplication and then one addition, each rounded to float32.
+- A guard's channel sums and their weighted sums are whole numbers below 2^31, exact in int32; each becomes one float32.
 - Choices are comparisons, `a > b ? a : b`, so a NaN goes the way that is stated with each operation.
 
 Bits are bool (True is +1, False -1), levels uint8. Weights are (KH, KW, IC, OC), in binary convolutions as bool.
@@ -187,6 +188,32 @@ def repeat(x: Float32Array, times: int) -> Float32Array:
 def cut_bits(x: Float32Array, threshold: Float32Array) -> LevelArray:
     """float32 -> codes of 1 bit, uint8: x >= threshold[c]; NaN gives 0."""
     return binarize(x, threshold).astype(np.uint8)
+
+
+def channel_sums(x: Array) -> npt.NDArray[np.int64]:
+    """Bits or levels (N, H, W, C) -> (N, C): the sum over all positions; of bits the number that is set."""
+    sums: npt.NDArray[np.int64] = x.sum(axis=(1, 2), dtype=np.int64)
+    return sums
+
+
+def guard_distance(
+    sums: npt.NDArray[np.int64],
+    class_index: npt.NDArray[np.integer[Any]],
+    weight: npt.NDArray[np.int8],
+    scale: Float32Array,
+    mean: Float32Array,
+) -> Float32Array:
+    """Channel sums (N, C) and predicted classes (N,) -> squared distances (N,) to the classes' means.
+
+    z[r] = float32(sum of sums[c] * weight[c, r]) * scale[r]; from +0, for r in order, acc = acc + d * d with
+    d = z[r] - mean[class, r]: each product, difference and sum rounded to float32 on its own.
+    """
+    placed = (sums @ weight.astype(np.int64)).astype(np.float32) * scale
+    apart = placed - mean[class_index]
+    acc = np.zeros(len(sums), dtype=np.float32)
+    for column in apart.T:
+        acc += column * column
+    return acc
 
 
 def _integer_convolution(x: Float32Array, weight: Float32Array, stride: Pair, padding: Pair) -> Float32Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,11 +26,12 @@ Kernel = Callable[..., Array]
 
 @dataclass(frozen=True)
 class ExitRule:
-    """How one exit decides (see `hybrid_model.exits`)."""
+    """How one exit decides (see `hybrid_model.exits`), and up to which squared distance its guard takes a sample in."""
 
     kind: exits.ScoreKind
     temperature: float
     threshold: float
+    limit: float = math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,10 @@ class Walk:
 
     exit_index (N,) int8, -1 where none let the sample go; logits (N, E, K) float32 and scores (N, E) float64, NaN where
     an exit was not computed; computed (N, E) bool; codes (N, h, w, c) uint8, meaningful where at_cut (N,) bool.
+    distances (N, E) float32: the guards' squared distances, 0 at an exit without one, NaN where an exit was not
+    computed or a guarded one's logits are not finite; in_domain (N, E) bool, False where an exit was not computed.
+    sums (N, S) int32: the channel sums that the guards take, one exit's behind the other's, 0 where an exit was not
+    computed.
     """
 
     exit_index: npt.NDArray[np.int8]
@@ -46,6 +52,9 @@ class Walk:
     computed: npt.NDArray[np.bool_]
     codes: npt.NDArray[np.uint8]
     at_cut: npt.NDArray[np.bool_]
+    distances: npt.NDArray[np.float32]
+    in_domain: npt.NDArray[np.bool_]
+    sums: npt.NDArray[np.int32]
 
 
 class Walker(Protocol):
@@ -53,11 +62,28 @@ class Walker(Protocol):
 
     name: str
 
-    def walk(self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool) -> Walk:
-        """Runs batch (N, H, W, C). `may_leave` (N,): the others stay; `to_cut`: all are computed up to the cut."""
+    def walk(
+        self,
+        batch: Array,
+        rules: Sequence[ExitRule],
+        may_leave: npt.NDArray[np.bool_],
+        *,
+        to_cut: bool,
+        guard: bool = True,
+    ) -> Walk:
+        """Runs batch (N, H, W, C). `may_leave` (N,): the others stay, and no guard takes them in.
+
+        `to_cut`: all are computed up to the cut. `guard`: what is not in the domain at an exit does not leave there.
+        """
 
     def infer(
-        self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool
+        self,
+        batch: Array,
+        rules: Sequence[ExitRule],
+        may_leave: npt.NDArray[np.bool_],
+        *,
+        to_cut: bool,
+        guard: bool = True,
     ) -> EdgeResult:
         """The same run, as the edge's answers."""
 
@@ -72,7 +98,15 @@ class ReferenceWalker:
         self._plan = plan
         self._kernels = [[bind(step, plan.buffers[step.inputs[0]]) for step in stage.steps] for stage in plan.stages]
 
-    def walk(self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool) -> Walk:
+    def walk(
+        self,
+        batch: Array,
+        rules: Sequence[ExitRule],
+        may_leave: npt.NDArray[np.bool_],
+        *,
+        to_cut: bool,
+        guard: bool = True,
+    ) -> Walk:
         """See `Walker.walk`."""
         plan, count = self._plan, len(batch)
         result = _empty_walk(plan, count, len(rules))
@@ -91,7 +125,10 @@ class ReferenceWalker:
                 result.at_cut[rows] = True
                 break
             logits = buffers[stage.exit_buffer].reshape(len(rows), -1)
-            stays = _decide(result, number, rows, logits, rules[number], may_leave)
+            self._measure(result, number, rows, logits, buffers)
+            stays = _decide(
+                result, number, rows, logits, rules[number], may_leave, guarded=stage.guard is not None, obeyed=guard
+            )
             buffers = {b: buffers[b] for b in stage.kept}
             if not to_cut and not stays.all():
                 buffers = {b: array[stays] for b, array in buffers.items()}
@@ -101,13 +138,41 @@ class ReferenceWalker:
         return result
 
     def infer(
-        self, batch: Array, rules: Sequence[ExitRule], may_leave: npt.NDArray[np.bool_], *, to_cut: bool
+        self,
+        batch: Array,
+        rules: Sequence[ExitRule],
+        may_leave: npt.NDArray[np.bool_],
+        *,
+        to_cut: bool,
+        guard: bool = True,
     ) -> EdgeResult:
         """See `Walker.infer`."""
-        walk = self.walk(batch, rules, may_leave, to_cut=to_cut)
+        walk = self.walk(batch, rules, may_leave, to_cut=to_cut, guard=guard)
         bits = self._plan.buffers[self._plan.cut_buffer].bits
         assert bits is not None
         return answers(walk, rules, bits)
+
+    def _measure(
+        self,
+        walk: Walk,
+        number: int,
+        rows: npt.NDArray[np.intp],
+        logits: npt.NDArray[np.float32],
+        buffers: dict[int, Array],
+    ) -> None:
+        """Notes the channel sums and the distances of the exit's guard."""
+        guard = self._plan.stages[number].guard
+        if guard is None:
+            walk.distances[rows, number] = 0.0
+        else:
+            sums = reference.channel_sums(buffers[guard.source])
+            first, end = self._plan.sums_of(number)
+            walk.sums[rows, first:end] = sums
+            with np.errstate(all="ignore"):
+                walk.distances[rows, number] = reference.guard_distance(
+                    sums, logits.argmax(axis=1), guard.weight, guard.scale, guard.mean
+                )
+            walk.distances[rows[~np.isfinite(logits).all(axis=1)], number] = np.nan
 
 
 def answers(walk: Walk, rules: Sequence[ExitRule], cut_bits: int) -> EdgeResult:
@@ -129,7 +194,7 @@ def answers(walk: Walk, rules: Sequence[ExitRule], cut_bits: int) -> EdgeResult:
         exit_index=walk.exit_index,
         class_index=classes[np.arange(count), answering],
         confidence=confidence,
-        in_domain=np.ones(count, dtype=np.bool_),
+        in_domain=walk.in_domain[np.arange(count), answering],
         exit_classes=classes,
         exit_scores=walk.scores.astype(np.float32),
         features=features,
@@ -193,6 +258,9 @@ def _empty_walk(plan: Plan, count: int, exit_count: int) -> Walk:
         computed=np.zeros((count, exit_count), dtype=np.bool_),
         codes=np.zeros((count, *plan.buffers[plan.cut_buffer].shape), dtype=np.uint8),
         at_cut=np.zeros(count, dtype=np.bool_),
+        distances=np.full((count, exit_count), np.nan, dtype=np.float32),
+        in_domain=np.zeros((count, exit_count), dtype=np.bool_),
+        sums=np.zeros((count, plan.sum_count), dtype=np.int32),
     )
 
 
@@ -203,12 +271,24 @@ def _decide(
     logits: npt.NDArray[np.float32],
     rule: ExitRule,
     may_leave: npt.NDArray[np.bool_],
+    *,
+    guarded: bool,
+    obeyed: bool,
 ) -> npt.NDArray[np.bool_]:
-    """Notes an exit's logits and scores and who leaves here; returns who among `rows` stays."""
+    """Notes an exit's logits and scores, who is in its domain and who leaves here; returns who among `rows` stays.
+
+    `guarded`: the exit has a guard; `obeyed`: what it does not take in stays.
+    """
     scores = exits.score(logits, kind=rule.kind, temperature=rule.temperature)
     walk.logits[rows, number] = logits
     walk.scores[rows, number] = scores
     walk.computed[rows, number] = True
+    in_domain = np.ones(len(rows), dtype=np.bool_)
+    if guarded:
+        in_domain = (walk.distances[rows, number].astype(np.float64) <= rule.limit) & may_leave[rows]
+    walk.in_domain[rows, number] = in_domain
     leaving = exits.leaves(scores, rule.threshold, rule.kind) & may_leave[rows] & (walk.exit_index[rows] < 0)
+    if obeyed:
+        leaving &= in_domain
     walk.exit_index[rows[leaving]] = number
     return ~leaving

@@ -149,7 +149,7 @@ class Trainer:
                 self._save()
             advance(f"epoch {self.epoch + 1}" + ("" if self._timed else f"/{self.recipe.schedule.epochs}"))
         self._loss_sum += float(total)
-        if self.step == self.steps_per_epoch or self.progress >= 1.0:
+        if math.isfinite(self._loss_sum) and (self.step == self.steps_per_epoch or self.progress >= 1.0):
             self._end_epoch()
         self._save()
 
@@ -160,10 +160,6 @@ class Trainer:
     def _end_epoch(self) -> None:
         mean_loss = self._loss_sum / self.step
         self.epoch, self.step, self._loss_sum = self.epoch + 1, 0, 0.0
-        if not math.isfinite(mean_loss):
-            raise TrainingError(
-                f"loss is {mean_loss} in epoch {self.epoch}: lower the learning rate of {self.recipe.name}"
-            )
         self._note(mean_loss)
 
     def _order(self) -> Tensor:
@@ -184,6 +180,11 @@ class Trainer:
             self.machine, self.precision = state["machine"], state["precision"]
 
     def _save(self) -> None:
+        """Writes the checkpoint. Raises TrainingError instead where the loss is no number any more."""
+        if not math.isfinite(self._loss_sum):
+            raise TrainingError(
+                f"loss is {self._loss_sum} in epoch {self.epoch + 1}: lower the learning rate of {self.recipe.name}"
+            )
         self.checkpoint.save(
             {
                 "network": self.network.state_dict(),

@@ -140,12 +140,18 @@ def calibrate(
     delta: Annotated[
         float | None, typer.Option(min=0, max=1, help="Probability with which the test may be wrong.")
     ] = None,
+    guard_share_lost: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of the sure samples that guards hold back, though nothing is wrong; 0: no guards."
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Where to write the bundle; BUNDLE itself replaces it.")
     ] = None,
     json_path: Json = None,
 ) -> None:
-    """Find a bundle's temperatures and thresholds anew, test them, and show the path they were chosen from.
+    """Find a bundle's guards, temperatures and thresholds anew, test them, and show the path they were chosen from.
 
     Example: `dewpoint calibrate digits --data digits --guarantee 0.02 --out digits.dew`
 
@@ -170,6 +176,7 @@ def calibrate(
     changes |= {} if accuracy_budget is None else {"accuracy_budget": accuracy_budget / 100.0}
     changes |= {} if guarantee is None else {"alpha": guarantee}
     changes |= {} if delta is None else {"delta": delta}
+    changes |= {} if guard_share_lost is None else {"guard_share_lost": guard_share_lost}
     wish = calibration.operating_point(calibration.wish_of(loaded.manifest), **changes)
     samples = data.load(dataset)
     with Progress(console=err, transient=True) as bar:

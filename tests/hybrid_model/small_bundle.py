@@ -70,10 +70,26 @@ class GraphWriter:
         self.add("exit", logits, exit=number)
 
 
+def small_guard(write: GraphWriter, number: int, source: str, channels: int, limit: float) -> Content:
+    """A guard of a few directions on `source`; adds its arrays."""
+    directions = 3 + number
+    arrays: Arrays = {
+        "weight": write.whole(-127, 127, channels, directions),
+        "scale": abs(write.floats(directions)) / 100,
+        "mean": write.floats(CLASSES, directions),
+    }
+    names = {role: f"guard.{number}.{role}" for role in arrays}
+    write.arrays |= {names[role]: array for role, array in arrays.items()}
+    return {"source": source, "limit": limit, **names}
+
+
 def small_network(
-    seed: int = 0, *, dtype: str = "uint8", channels: int = 20, cut_bits: int = 1
+    seed: int = 0, *, dtype: str = "uint8", channels: int = 20, cut_bits: int = 1, guard_limit: float | None = 1e12
 ) -> tuple[Content, Arrays, Arrays]:
-    """(manifest, edge tensors, cloud tensors): two exits, a cut of `cut_bits`, every operation at least once."""
+    """(manifest, edge tensors, cloud tensors): two exits, a cut of `cut_bits`, every operation at least once.
+
+    `guard_limit`: of both exits' guards, the first on bits, the second on levels; None: there are none.
+    """
     write = GraphWriter(np.random.default_rng(seed))
     if dtype == "uint8":
         x = write.conv("conv_int8", "input", 3, channels)
@@ -101,10 +117,19 @@ def small_network(
         write.add("cut", z, params={"threshold": write.floats(5)}, bits=1)
     else:
         write.add("cut", z, bits=cut_bits, gain=2.0)
-    exits = [
+    cloud: Arrays = {"classifier.weight": write.floats(5, CLASSES)}
+    guards: list[Content | None] = [None, None]
+    if guard_limit is not None:
+        guards = [
+            small_guard(write, 0, bits, channels, guard_limit),
+            small_guard(write, 1, levels, 2 * channels, guard_limit),
+        ]
+    exits: list[Content] = [
         {"name": "early", "stage": 0, "score": "entropy", "temperature": 2.0, "threshold": 0.6},
         {"name": "late", "stage": 1, "score": "entropy", "temperature": 1.0, "threshold": 0.6},
     ]
+    for described, guard in zip(exits, guards, strict=True):
+        described["guard"] = guard
     manifest: Content = {
         "schema": 1,
         "name": "small",
@@ -119,7 +144,7 @@ def small_network(
         "provenance": {"seed": seed},
         "twin": None,
     }
-    return manifest, write.arrays, {"classifier.weight": write.floats(5, CLASSES)}
+    return manifest, write.arrays, cloud
 
 
 def samples(count: int, dtype: str = "uint8", seed: int = 1) -> npt.NDArray[Any]:

@@ -35,4 +35,5 @@ def small_calibration() -> dict[str, Any]:
         "chosen_by": {"edge_share": 0.5},
         "accuracy_cloud": 0.9,
         "histogram": [histogram, histogram],
+        "guard_share_lost": 0.02,
     }

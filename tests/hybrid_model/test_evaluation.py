@@ -11,9 +11,19 @@ from hybrid_model import bundle as bundle_file
 from hybrid_model import data, energy
 from hybrid_model.bundle import Layer
 from hybrid_model.bundle.manifest import Twin
+from hybrid_model.calibration import OperatingPoint, calibrate
+from hybrid_model.calibration.guard import without_guards
 from hybrid_model.energy import mean_energy_j, path_energy_j, twin_energy_j
-from hybrid_model.evaluation import Answers, EvaluationError, energy_reduction, evaluate, exit_error_rate
+from hybrid_model.evaluation import (
+    Answers,
+    EvaluationError,
+    GuardFigures,
+    energy_reduction,
+    evaluate,
+    exit_error_rate,
+)
 from hybrid_model.intervals import paired_interval, wilson_interval
+from hybrid_model.runtime import EdgeEngine
 
 
 def _shipped(name):
@@ -51,6 +61,15 @@ def test_the_shipped_digits_keep_their_figures(bundle, digits):
     assert result.edge_share == pytest.approx(sum(result.exit_share))
     assert result.energy_reduction_mac > 5
     assert result.feature_bytes_mean == 32
+
+
+def test_what_guards_hold_back_is_told_and_nothing_where_there_are_none(bundle, digits):
+    guarded = calibrate(bundle, digits, OperatingPoint(edge_share=0.75, guard_share_lost=0.05))
+    engine, told = EdgeEngine(guarded), evaluate(guarded, digits).guard
+    with_guard, without = (engine.infer(digits.test.x, guard=guard) for guard in (True, False))
+    assert told.clean_share_lost == (without.exit_index >= 0).mean() - (with_guard.exit_index >= 0).mean() > 0
+    assert told.in_domain_share == with_guard.in_domain.mean()
+    assert evaluate(without_guards(bundle), digits).guard == GuardFigures(None, None)
 
 
 @pytest.mark.data

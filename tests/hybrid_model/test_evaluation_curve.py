@@ -7,6 +7,7 @@ import pytest
 
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data
+from hybrid_model.calibration import OperatingPoint, calibrate
 from hybrid_model.evaluation import EvaluationError, answers_on, curve, evaluate
 from hybrid_model.runtime import EdgeEngine
 
@@ -58,6 +59,16 @@ def test_points_are_the_engines_own_decisions(bundle, digits, said, found):
         assert one.edge_share == float((decided.exit_index >= 0).mean())
         label = np.where(decided.exit_index >= 0, decided.class_index, said.cloud_class)
         assert one.accuracy == float((label == digits.test.y).mean())
+
+
+def test_points_of_a_guarded_bundle_are_the_engines_own_decisions_too(bundle, digits):
+    guarded = calibrate(bundle, digits, OperatingPoint(edge_share=0.75, guard_share_lost=0.1))
+    engine = EdgeEngine(guarded)
+    points = curve(guarded, digits, answers_on(guarded, digits, with_scores=True)).points
+    for one in points[::7]:
+        decided = engine.infer(digits.test.x, thresholds=one.thresholds)
+        assert one.edge_share == float((decided.exit_index >= 0).mean())
+    assert points[-1].edge_share < 1
 
 
 @pytest.mark.parametrize(("start", "passed", "marked"), [(3, 9, range(3, 10)), (3, None, []), (None, None, [])])

@@ -95,6 +95,16 @@ def test_the_decision_is_by_the_thresholds_in_force(small: Bundle) -> None:
         assert found.occlusion.exit == (left_at if left_at >= 0 else 1)
 
 
+def test_a_sample_that_is_not_in_the_domain_is_told_so_and_does_not_leave(tmp_path: Path) -> None:
+    bundle.save(tmp_path / "strict.dew", *small_network(guard_limit=0.0))
+    strict, sample = bundle.load(tmp_path / "strict.dew"), samples(1)[0]
+    for guard, left_at in ((True, -1), (False, 0)):
+        found = explain(EdgeEngine(strict), strict.manifest, sample, thresholds=[9.0, 9.0], guard=guard)
+        assert not found.in_domain
+        assert found.exit_index == left_at
+        assert found.exits[0].leaves is (left_at == 0)
+
+
 def test_the_map_is_the_change_of_the_score_when_a_patch_is_covered_by_the_mean(small: Bundle) -> None:
     engine, sample = EdgeEngine(small), samples(1)[0]
     found = explain(engine, small.manifest, sample, exit_index=0).occlusion

@@ -201,6 +201,49 @@ static const char *check_ends(const Graph *g, const Tensor *tensors, const int64
     return tensors[cut].kind == TENSOR_CODES ? NULL : "the cut has no codes";
 }
 
+static int has_bytes(const Bytes *param, int64_t count, int64_t size) {
+    return param->data != NULL && (uint64_t)param->bytes == (uint64_t)times(count, size);
+}
+
+/* Does every sum that this guard can make fit an int32? */
+static int sums_fit(const Tensor *in, const int8_t *weight, int64_t directions) {
+    int64_t greatest = times(times(in->h, in->w), held_as_bits(in) ? 1 : ((int64_t)1 << in->bits) - 1);
+    for (int64_t r = 0; r < directions; r++) {
+        int64_t sum = 0;
+        for (int64_t c = 0; c < in->c; c++) {
+            int64_t w = weight[c * directions + r];
+            sum += w < 0 ? -w : w;
+        }
+        if (times(sum, greatest) > INT32_MAX) return 0;
+    }
+    return 1;
+}
+
+static const char *check_guard(const Graph *g, const GuardSpec *guard, ptrdiff_t e, const Tensor *tensors,
+                               const int64_t *made) {
+    if (guard->source == -1) return NULL;
+    if (!in_range(guard->source, 1, g->buffer_count - 1) || made[guard->source] < 0 || made[guard->source] > e) {
+        return "a guard reads what nothing has made";
+    }
+    const Tensor *in = &tensors[guard->source];
+    if (in->kind != TENSOR_BITS && in->kind != TENSOR_LEVELS) return "a guard reads something else than bits or levels";
+    int64_t directions = guard->directions, classes = tensors[g->exit_buffers[0]].c;
+    if (!in_range(directions, 1, MAX_DIRECTIONS)) return "a guard has too few or too many directions";
+    if (!has_bytes(&guard->weight, times(in->c, directions), 1) || !has_bytes(&guard->scale, directions, 4) ||
+        !has_bytes(&guard->mean, times(classes, directions), 4)) {
+        return "a guard has parameters of another size";
+    }
+    return sums_fit(in, guard->weight.data, directions) ? NULL : "the sums of a guard may be too large";
+}
+
+static const char *check_guards(const Graph *g, const Tensor *tensors, const int64_t *made) {
+    for (ptrdiff_t e = 0; e < g->exit_count; e++) {
+        const char *reason = check_guard(g, &g->guards[e], e, tensors, made);
+        if (reason != NULL) return reason;
+    }
+    return NULL;
+}
+
 int check_graph(const Graph *g, Tensor *tensors, char error[PLAN_ERROR_BYTES]) {
     if (!in_range(g->buffer_count, 1, MAX_COUNT) || !in_range(g->step_count, 1, MAX_COUNT) ||
         !in_range(g->exit_count, 1, 127)) {
@@ -234,6 +277,7 @@ int check_graph(const Graph *g, Tensor *tensors, char error[PLAN_ERROR_BYTES]) {
         made[s->out] = stage;
     }
     if (reason == NULL) reason = check_ends(g, tensors, made);
+    if (reason == NULL) reason = check_guards(g, tensors, made);
     if (reason != NULL) snprintf(error, PLAN_ERROR_BYTES, "%s", reason);
     arena_free(&own);
     return reason == NULL;

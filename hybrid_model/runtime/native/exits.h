@@ -9,6 +9,7 @@ enum ScoreKind { SCORE_ENTROPY, SCORE_MAX_PROBABILITY, SCORE_MARGIN, SCORE_KINDS
 typedef struct {
     enum ScoreKind kind;
     double temperature, threshold;
+    double limit; /* squared distance up to which the exit's guard takes a sample in */
 } ExitRule;
 
 typedef struct {

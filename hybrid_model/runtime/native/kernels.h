@@ -54,6 +54,13 @@ typedef struct Kernels {
     void (*tail)(const Tail *tail, const TailRows *rows);
     void (*average_rows)(const Pool *pool, const float *in, ptrdiff_t y0, ptrdiff_t y1, float *out);
     void (*greatest_rows)(const Pool *pool, const float *in, ptrdiff_t y0, ptrdiff_t y1, float *out);
+    /* Of every channel: how many of its bits are set, in `pixels` pixels of `words` words; (words * 32) sums. */
+    void (*bit_sums)(const uint32_t *in, ptrdiff_t pixels, ptrdiff_t words, uint32_t *sums);
+    /* Of every channel: the sum of its levels, in pixels that lie `step` bytes apart; (channels) sums. */
+    void (*level_sums)(const uint8_t *in, ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t step, uint32_t *sums);
+    /* placed[r] = sum over c of sums[c] * weight[c, r], modulo 2^32; `padded` is whole vectors. */
+    void (*weighted_sums)(const uint32_t *sums, ptrdiff_t channels, const int16_t *weight, ptrdiff_t padded,
+                          uint32_t *placed);
 } Kernels;
 
 /* Every variant that was compiled, the best first; NULL ends the list. */

@@ -379,6 +379,39 @@ TARGET static void NAME(greatest_rows)(const Pool *pool, const float *in, ptrdif
     pool_rows(pool, 1, in, y0, y1, out);
 }
 
+/* ---- Guards ---- */
+
+TARGET static void NAME(bit_sums)(const uint32_t *in, ptrdiff_t pixels, ptrdiff_t words, uint32_t *sums) {
+    for (ptrdiff_t w = 0; w < words; w++, sums += 32) {
+        uint32_t acc[32] = {0};
+        for (ptrdiff_t p = 0; p < pixels; p++) {
+            const uint32_t word = in[p * words + w];
+            for (int i = 0; i < 32; i++) acc[i] += word >> i & 1u;
+        }
+        memcpy(sums, acc, sizeof acc);
+    }
+}
+
+TARGET static void NAME(level_sums)(const uint8_t *in, ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t step,
+                                    uint32_t *sums) {
+    memset(sums, 0, (size_t)channels * sizeof *sums);
+    for (ptrdiff_t p = 0; p < pixels; p++, in += step) {
+        for (ptrdiff_t c = 0; c < channels; c++) sums[c] += in[c];
+    }
+}
+
+TARGET static void NAME(weighted_sums)(const uint32_t *sums, ptrdiff_t channels, const int16_t *weight,
+                                       ptrdiff_t padded, uint32_t *placed) {
+    for (ptrdiff_t first = 0; first < padded; first += LANES, placed += LANES) {
+        uint32_t acc[LANES] = {0};
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            const int16_t *row = weight + c * padded + first;
+            for (int i = 0; i < LANES; i++) acc[i] += sums[c] * (uint32_t)(int32_t)row[i];
+        }
+        memcpy(placed, acc, sizeof acc);
+    }
+}
+
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 
@@ -396,4 +429,7 @@ const Kernels NAME(kernels) = {
     .tail = NAME(tail),
     .average_rows = NAME(average_rows),
     .greatest_rows = NAME(greatest_rows),
+    .bit_sums = NAME(bit_sums),
+    .level_sums = NAME(level_sums),
+    .weighted_sums = NAME(weighted_sums),
 };

@@ -242,7 +242,10 @@ static void count_readers(const Graph *g, ptrdiff_t *readers) {
         readers[g->steps[i].in[0]]++;
         if (g->steps[i].operation == OP_ADD) readers[g->steps[i].in[1]]++;
     }
-    for (ptrdiff_t e = 0; e < g->exit_count; e++) readers[g->exit_buffers[e]]++;
+    for (ptrdiff_t e = 0; e < g->exit_count; e++) {
+        readers[g->exit_buffers[e]]++;
+        if (g->guards[e].source >= 0) readers[g->guards[e].source]++;
+    }
     readers[g->cut_buffer]++;
 }
 

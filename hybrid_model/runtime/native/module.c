@@ -14,6 +14,7 @@
 /* Integers of one row of a graph's table; see native_walker.py. */
 #define BUFFER_FIELDS 5
 #define STEP_FIELDS 14
+#define GUARD_FIELDS 3
 #define IDLE_WORKSPACES 64
 
 typedef struct {
@@ -51,6 +52,7 @@ typedef struct {
     BufferSpec *buffers;
     Step *steps;
     int64_t *exits;
+    GuardSpec *guards;
 } Incoming;
 
 static void incoming_free(Incoming *in) {
@@ -59,6 +61,7 @@ static void incoming_free(Incoming *in) {
     PyMem_Free(in->buffers);
     PyMem_Free(in->steps);
     PyMem_Free(in->exits);
+    PyMem_Free(in->guards);
     if (in->table.obj != NULL) PyBuffer_Release(&in->table);
     if (in->gains.obj != NULL) PyBuffer_Release(&in->gains);
 }
@@ -98,7 +101,20 @@ static int read_step(const Incoming *in, const int64_t *row, double gain, Step *
     return 1;
 }
 
-/* The table: counts of buffers, steps and exits, the cut's buffer; then their rows. */
+/* One row of the table: the tensor that the guard reads (-1: there is no guard), its directions, first parameter. */
+static int read_guard(const Incoming *in, const int64_t *row, GuardSpec *guard) {
+    *guard = (GuardSpec){.source = row[0], .directions = row[1]};
+    if (guard->source == -1) return 1;
+    if (row[2] < 0 || row[2] > in->param_count - 3) return 0;
+    Bytes *const to[] = {&guard->weight, &guard->scale, &guard->mean};
+    for (int i = 0; i < 3; i++) {
+        const Py_buffer *view = &in->params[row[2] + i];
+        *to[i] = (Bytes){view->buf, (size_t)view->len};
+    }
+    return 1;
+}
+
+/* The table: counts of buffers, steps and exits, the cut's buffer; then their rows, and those of the exits' guards. */
 static int read_table(Incoming *in) {
     const int64_t *table = in->table.buf;
     Py_ssize_t length = in->table.len / 8;
@@ -106,17 +122,24 @@ static int read_table(Incoming *in) {
     if (length < 4) return 0;
     int64_t buffers = table[0], steps = table[1], exits = table[2];
     if (buffers < 1 || buffers > most || steps < 1 || steps > most || exits < 1 || exits > most) return 0;
-    if (length != 4 + buffers * BUFFER_FIELDS + steps * STEP_FIELDS + exits) return 0;
+    if (length != 4 + buffers * BUFFER_FIELDS + steps * STEP_FIELDS + exits * (1 + GUARD_FIELDS)) return 0;
     if (in->gains.len != steps * 8) return 0;
     in->buffers = PyMem_Calloc((size_t)buffers, sizeof(BufferSpec));
     in->steps = PyMem_Calloc((size_t)steps, sizeof(Step));
     in->exits = PyMem_Calloc((size_t)exits, sizeof(int64_t));
-    if (in->buffers == NULL || in->steps == NULL || in->exits == NULL) {
+    in->guards = PyMem_Calloc((size_t)exits, sizeof(GuardSpec));
+    if (in->buffers == NULL || in->steps == NULL || in->exits == NULL || in->guards == NULL) {
         PyErr_NoMemory();
         return 0;
     }
-    in->graph = (Graph){in->buffers, (ptrdiff_t)buffers, in->steps, (ptrdiff_t)steps,
-                        in->exits,   (ptrdiff_t)exits,   table[3]};
+    in->graph = (Graph){.buffers = in->buffers,
+                        .buffer_count = (ptrdiff_t)buffers,
+                        .steps = in->steps,
+                        .step_count = (ptrdiff_t)steps,
+                        .exit_buffers = in->exits,
+                        .guards = in->guards,
+                        .exit_count = (ptrdiff_t)exits,
+                        .cut_buffer = table[3]};
     table += 4;
     for (int64_t b = 0; b < buffers; b++, table += BUFFER_FIELDS) {
         in->buffers[b] = (BufferSpec){table[0], table[1], table[2], table[3], table[4]};
@@ -126,6 +149,10 @@ static int read_table(Incoming *in) {
         if (!read_step(in, table, gains[s], &in->steps[s])) return 0;
     }
     memcpy(in->exits, table, (size_t)exits * sizeof(int64_t));
+    table += exits;
+    for (int64_t e = 0; e < exits; e++, table += GUARD_FIELDS) {
+        if (!read_guard(in, table, &in->guards[e])) return 0;
+    }
     return 1;
 }
 
@@ -186,12 +213,16 @@ enum {
     EXIT_INDEX,
     CLASS_INDEX,
     CONFIDENCE,
+    IN_DOMAIN,
     EXIT_CLASSES,
     SCORES,
     AT_CUT,
     LOGITS,
     CODES,
     FEATURES,
+    DISTANCES,
+    EXIT_IN_DOMAIN,
+    SUMS,
     OPERANDS
 };
 
@@ -204,10 +235,10 @@ typedef struct {
 } Operand;
 
 static int read_rules(const double *values, Py_ssize_t exits, ExitRule *rules) {
-    for (Py_ssize_t e = 0; e < exits; e++, values += 3) {
+    for (Py_ssize_t e = 0; e < exits; e++, values += 4) {
         if (!(values[0] >= 0 && values[0] < SCORE_KINDS)) return 0;
         if (!(isfinite(values[1]) && values[1] > 0)) return 0;
-        rules[e] = (ExitRule){(enum ScoreKind)(int)values[0], values[1], values[2]};
+        rules[e] = (ExitRule){(enum ScoreKind)(int)values[0], values[1], values[2], values[3]};
     }
     return 1;
 }
@@ -216,17 +247,21 @@ static int take_operands(const Plan *plan, Py_ssize_t count, PyObject **objects,
     const Py_ssize_t e = plan->exit_count, k = plan->classes;
     const Operand operands[OPERANDS] = {
         [INPUT] = {"the batch", count * (Py_ssize_t)plan->input_bytes, 1, 0, 0},
-        [RULES] = {"rules", e * 24, 8, 0, 0},
+        [RULES] = {"rules", e * 32, 8, 0, 0},
         [MAY_LEAVE] = {"may_leave", count, 1, 0, 1},
         [EXIT_INDEX] = {"exit_index", count, 1, 1, 0},
         [CLASS_INDEX] = {"class_index", count * 4, 4, 1, 0},
         [CONFIDENCE] = {"confidence", count * 4, 4, 1, 0},
+        [IN_DOMAIN] = {"in_domain", count, 1, 1, 0},
         [EXIT_CLASSES] = {"exit_classes", count * e * 4, 4, 1, 0},
         [SCORES] = {"scores", count * e * 8, 8, 1, 0},
         [AT_CUT] = {"at_cut", count, 1, 1, 0},
         [LOGITS] = {"logits", count * e * k * 4, 4, 1, 1},
         [CODES] = {"codes", count * (Py_ssize_t)plan->cut_codes, 1, 1, 1},
         [FEATURES] = {"features", count * (Py_ssize_t)plan->feature_bytes, 1, 1, 1},
+        [DISTANCES] = {"distances", count * e * 4, 4, 1, 1},
+        [EXIT_IN_DOMAIN] = {"exit_in_domain", count * e, 1, 1, 1},
+        [SUMS] = {"sums", count * (Py_ssize_t)plan->sum_count * 4, 4, 1, 1},
     };
     for (int i = 0; i < OPERANDS; i++) {
         if (operands[i].optional && objects[i] == Py_None) continue;
@@ -257,7 +292,7 @@ static void return_workspace(PlanObject *self, uint8_t *workspace) {
     }
 }
 
-static int run_taken(PlanObject *self, Py_ssize_t count, int to_cut, Py_buffer *views) {
+static int run_taken(PlanObject *self, Py_ssize_t count, int to_cut, int guard, Py_buffer *views) {
     const Plan *plan = self->plan;
     ExitRule rules[127];
     if (!read_rules(views[RULES].buf, plan->exit_count, rules)) {
@@ -270,15 +305,20 @@ static int run_taken(PlanObject *self, Py_ssize_t count, int to_cut, Py_buffer *
         .rules = rules,
         .may_leave = views[MAY_LEAVE].obj == NULL ? NULL : views[MAY_LEAVE].buf,
         .to_cut = to_cut,
+        .guard = guard,
         .exit_index = views[EXIT_INDEX].buf,
         .class_index = views[CLASS_INDEX].buf,
         .confidence = views[CONFIDENCE].buf,
+        .in_domain = views[IN_DOMAIN].buf,
         .exit_classes = views[EXIT_CLASSES].buf,
         .scores = views[SCORES].buf,
         .at_cut = views[AT_CUT].buf,
         .logits = views[LOGITS].obj == NULL ? NULL : views[LOGITS].buf,
         .codes = views[CODES].obj == NULL ? NULL : views[CODES].buf,
         .features = views[FEATURES].obj == NULL ? NULL : views[FEATURES].buf,
+        .distances = views[DISTANCES].obj == NULL ? NULL : views[DISTANCES].buf,
+        .exit_in_domain = views[EXIT_IN_DOMAIN].obj == NULL ? NULL : views[EXIT_IN_DOMAIN].buf,
+        .sums = views[SUMS].obj == NULL ? NULL : views[SUMS].buf,
     };
     uint8_t *workspace = take_workspace(self);
     if (workspace == NULL) return 0;
@@ -290,19 +330,19 @@ static int run_taken(PlanObject *self, Py_ssize_t count, int to_cut, Py_buffer *
 }
 
 PyDoc_STRVAR(run_doc,
-             "run(count, to_cut, batch, rules, may_leave, exit_index, class_index, confidence, exit_classes, "
-             "scores, at_cut, logits, codes, features)\n--\n\n"
-             "Runs `count` samples and fills the arrays behind `may_leave`; that one, `logits`, `codes` and `features` "
+             "run(count, to_cut, guard, batch, rules, may_leave, exit_index, class_index, confidence, in_domain, "
+             "exit_classes, scores, at_cut, logits, codes, features, distances, exit_in_domain, sums)\n--\n\n"
+             "Runs `count` samples and fills the arrays behind `may_leave`; that one, and `logits` and all behind it, "
              "may be None.\nRaises ValueError for a buffer of another size.");
 
 static PyObject *plan_run(PyObject *object, PyObject *args) {
     PlanObject *self = (PlanObject *)object;
     Py_ssize_t count;
-    int to_cut;
+    int to_cut, guard;
     PyObject *objects[OPERANDS];
-    if (!PyArg_ParseTuple(args, "npOOOOOOOOOOOO", &count, &to_cut, &objects[0], &objects[1], &objects[2], &objects[3],
-                          &objects[4], &objects[5], &objects[6], &objects[7], &objects[8], &objects[9], &objects[10],
-                          &objects[11])) {
+    if (!PyArg_ParseTuple(args, "nppOOOOOOOOOOOOOOOO", &count, &to_cut, &guard, &objects[0], &objects[1], &objects[2],
+                          &objects[3], &objects[4], &objects[5], &objects[6], &objects[7], &objects[8], &objects[9],
+                          &objects[10], &objects[11], &objects[12], &objects[13], &objects[14], &objects[15])) {
         return NULL;
     }
     if (count < 0 || count > (Py_ssize_t)1 << 24) {
@@ -311,7 +351,7 @@ static PyObject *plan_run(PyObject *object, PyObject *args) {
     }
     Py_buffer views[OPERANDS];
     memset(views, 0, sizeof views);
-    int done = take_operands(self->plan, count, objects, views) && run_taken(self, count, to_cut, views);
+    int done = take_operands(self->plan, count, objects, views) && run_taken(self, count, to_cut, guard, views);
     for (int i = 0; i < OPERANDS; i++) {
         if (views[i].obj != NULL) PyBuffer_Release(&views[i]);
     }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "conv.h"
+#include "guard.h"
 #include "kernels.h"
 #include "memory.h"
 #include "tensor.h"
@@ -50,12 +51,19 @@ typedef struct {
     int64_t kind, h, w, c, bits;
 } BufferSpec;
 
+/* The guard of an exit as it comes in. */
+typedef struct {
+    int64_t source, directions; /* the tensor whose channels are summed; -1: the exit has no guard */
+    Bytes weight, scale, mean;  /* int8 (C, R), float32 (R), float32 (K, R) */
+} GuardSpec;
+
 typedef struct {
     const BufferSpec *buffers;
     ptrdiff_t buffer_count;
     const Step *steps;
     ptrdiff_t step_count;
     const int64_t *exit_buffers;
+    const GuardSpec *guards; /* one an exit */
     ptrdiff_t exit_count;
     int64_t cut_buffer;
 } Graph;
@@ -88,12 +96,14 @@ typedef struct Plan {
     ptrdiff_t node_count;
     ptrdiff_t *stage_end; /* (exits + 1): nodes up to the end of each stage */
     ptrdiff_t *exit_tensor;
+    Guard *guards; /* one an exit */
     ptrdiff_t exit_count, classes, cut_tensor;
+    ptrdiff_t sum_count;   /* channel sums of all guards */
     size_t input_bytes;    /* of one sample, dense, as it comes in */
     size_t cut_codes;      /* codes of one sample */
     size_t feature_bytes;  /* of one sample's packed codes */
-    /* A workspace: activations, then block, map, sums and decision scratch. */
-    size_t workspace_bytes, block_offset, map_offset, sums_offset, decision_offset;
+    /* A workspace: activations, then block, map, sums, decision and guard scratch. */
+    size_t workspace_bytes, block_offset, map_offset, sums_offset, decision_offset, guard_offset;
 } Plan;
 
 #define PLAN_ERROR_BYTES 200

@@ -189,7 +189,32 @@ static void clear_results(const Plan *plan, const Batch *b, ptrdiff_t n) {
         b->scores[e] = NAN;
         b->exit_classes[e] = -1;
         for (ptrdiff_t k = 0; b->logits != NULL && k < plan->classes; k++) b->logits[e * plan->classes + k] = NAN;
+        if (b->distances != NULL) b->distances[e] = NAN;
+        if (b->exit_in_domain != NULL) b->exit_in_domain[e] = 0;
     }
+    for (ptrdiff_t s = n * plan->sum_count; b->sums != NULL && s < (n + 1) * plan->sum_count; s++) b->sums[s] = 0;
+}
+
+/* Does the guard of exit `e` take the sample in? Notes what it found. */
+static int in_domain(const Run *run, const Batch *b, ptrdiff_t n, ptrdiff_t e, const Decision *d, int may_leave) {
+    const Plan *plan = run->plan;
+    const Guard *guard = &plan->guards[e];
+    float distance = 0.0f;
+    int inside = 1;
+    if (guard->source >= 0) {
+        uint32_t *scratch = (uint32_t *)(void *)(run->workspace + plan->guard_offset);
+        distance = guard_distance(guard, plan->kernels, &plan->tensors[guard->source], memory_of(run, guard->source),
+                                  d->best, scratch);
+        if (isnan(d->score)) distance = NAN;
+        inside = may_leave && (double)distance <= b->rules[e].limit;
+        if (b->sums != NULL) {
+            int32_t *sums = b->sums + n * plan->sum_count + guard->first_sum;
+            memcpy(sums, scratch, (size_t)guard->channels * sizeof *sums);
+        }
+    }
+    if (b->distances != NULL) b->distances[n * plan->exit_count + e] = distance;
+    if (b->exit_in_domain != NULL) b->exit_in_domain[n * plan->exit_count + e] = (uint8_t)inside;
+    return inside;
 }
 
 /* Notes the answer of exit `e`; 1 if the sample leaves here. */
@@ -202,10 +227,16 @@ static int decide(const Run *run, const Batch *b, ptrdiff_t n, ptrdiff_t e, int 
     if (b->logits != NULL) memcpy(b->logits + at * plan->classes, logits, (size_t)plan->classes * sizeof(float));
     b->scores[at] = d.score;
     b->exit_classes[at] = (int32_t)d.best;
-    if (b->exit_index[n] >= 0) return 0;
+    int passes = may_leave && exits_leaves(&b->rules[e], d.score), left = b->exit_index[n] >= 0;
+    /* Of a sample that rises the last exit's guard tells; an earlier one is asked only where it matters. */
+    int asked = (!left && (passes || e == plan->exit_count - 1)) || b->distances != NULL ||
+                b->exit_in_domain != NULL || b->sums != NULL;
+    int inside = asked && in_domain(run, b, n, e, &d, may_leave);
+    if (left) return 0;
     b->class_index[n] = (int32_t)d.best;
     b->confidence[n] = isnan(d.confidence) ? 0.0f : (float)d.confidence;
-    if (!may_leave || !exits_leaves(&b->rules[e], d.score)) return 0;
+    b->in_domain[n] = (uint8_t)inside;
+    if (!passes || (b->guard && !inside)) return 0;
     b->exit_index[n] = (int8_t)e;
     return 1;
 }

@@ -22,8 +22,11 @@ static void find_lifetimes(Plan *plan) {
             needed_at(plan, node->in, n);
         }
         first = plan->stage_end[stage];
-        /* Logits are read when every node of their stage has run. */
-        if (stage < plan->exit_count) needed_at(plan, plan->exit_tensor[stage], first);
+        /* Logits, and what a guard sums, are read when every node of their stage has run. */
+        if (stage < plan->exit_count) {
+            needed_at(plan, plan->exit_tensor[stage], first);
+            needed_at(plan, plan->guards[stage].source, first);
+        }
     }
     needed_at(plan, plan->cut_tensor, plan->node_count);
     if (plan->tensors[0].kind == TENSOR_U8) plan->tensors[0].first_node = -1; /* read where the caller has it */
@@ -72,6 +75,11 @@ const char *lay_out_workspace(Plan *plan) {
     plan->map_offset = plan->block_offset + rounded(block);
     plan->sums_offset = plan->map_offset + rounded(map);
     plan->decision_offset = plan->sums_offset + rounded(sums);
-    plan->workspace_bytes = plan->decision_offset + rounded((size_t)plan->classes * sizeof(double));
+    plan->guard_offset = plan->decision_offset + rounded((size_t)plan->classes * sizeof(double));
+    size_t guard = 0;
+    for (ptrdiff_t e = 0; e < plan->exit_count; e++) {
+        if (guard < guard_scratch_bytes(&plan->guards[e])) guard = guard_scratch_bytes(&plan->guards[e]);
+    }
+    plan->workspace_bytes = plan->guard_offset + rounded(guard);
     return plan->workspace_bytes > MAX_WORKSPACE_BYTES ? "its activations take too much memory" : NULL;
 }

@@ -115,6 +115,8 @@ def _exits(manifest: Manifest) -> Table:
     for one in manifest.exits:
         relation = "<" if one.score == "entropy" else ">"
         table.add_row(one.name, f"{one.score} {relation} {one.threshold:.4g} at T = {one.temperature:.3g}")
+        if one.guard is not None:
+            table.add_row("", f"and its squared distance from the domain <= {one.guard.limit:.4g}")
     table.add_row("cloud", f"otherwise; confidence at T = {manifest.cloud_temperature:.3g}")
     return table
 

@@ -39,6 +39,9 @@ def _shares(found: Evaluation) -> Iterator[Row]:
     for number, share in enumerate(found.exit_share):
         yield f"left at exit {number}", f"{share:.1%}", ""
     yield "left on the edge", f"{found.edge_share:.1%}", ""
+    told = found.guard
+    if told.clean_share_lost is not None and told.in_domain_share is not None:
+        yield "held back by guards", f"{told.clean_share_lost:.1%}", f"{told.in_domain_share:.1%} in the domain"
 
 
 def _accuracies(found: Evaluation) -> Iterator[Row]:

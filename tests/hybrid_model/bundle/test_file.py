@@ -81,6 +81,34 @@ def test_recalibrating_keeps_the_network_id(small: Path, tmp_path: Path) -> None
     assert bundle_file.save(tmp_path / "b.dew", manifest, edge, cloud) == bundle_file.load(small).manifest.network_id
 
 
+def test_a_guard_is_no_part_of_the_network_id(small: Path, tmp_path: Path) -> None:
+    """A running site takes one without a change of its queues: what the cloud half makes of features stays the same."""
+    network_id = bundle_file.load(small).manifest.network_id
+    assert bundle_file.save(tmp_path / "bare.dew", *small_network(guard_limit=None)) == network_id
+    manifest, edge, cloud = small_network(guard_limit=3.0)
+    edge["guard.0.mean"] += 1
+    assert bundle_file.save(tmp_path / "other.dew", manifest, edge, cloud) == network_id
+    assert bundle_file.load(tmp_path / "other.dew").manifest.exits[0].guard is not None
+
+
+def test_a_bundle_written_before_there_were_guards_is_loaded(tmp_path: Path) -> None:
+    manifest, edge, cloud = small_network(guard_limit=None)
+    for described in manifest["exits"]:
+        del described["guard"]
+    bundle_file.save(tmp_path / "b.dew", manifest, edge, cloud)
+    with zipfile.ZipFile(tmp_path / "b.dew") as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    content = json.loads(members["manifest.json"])
+    for described in content["exits"]:
+        del described["guard"]
+    with zipfile.ZipFile(tmp_path / "old.dew", "w", zipfile.ZIP_STORED) as old:
+        for name, payload in (members | {"manifest.json": json.dumps(content).encode()}).items():
+            old.writestr(name, payload)
+    loaded = bundle_file.load(tmp_path / "old.dew")
+    assert [described.guard for described in loaded.manifest.exits] == [None, None]
+    assert EdgeEngine(loaded).infer(np.zeros((2, 8, 8, 3), np.uint8)).in_domain.all()
+
+
 def test_weights_graph_and_cut_make_the_network_id(small: Path, tmp_path: Path) -> None:
     ids = {bundle_file.load(small).manifest.network_id}
     for kind in ("edge", "cloud", "graph", "cut"):

@@ -18,6 +18,11 @@ def op(manifest: Content, kind: str, number: int = 0) -> Content:
     return found
 
 
+def guard(manifest: Content, number: int) -> Content:
+    found: Content = manifest["exits"][number]["guard"]
+    return found
+
+
 def replace(arrays: Arrays, name: str, change: Callable[[Any], Any]) -> None:
     arrays[name] = change(arrays[name])
 
@@ -102,6 +107,19 @@ def test_shapes_and_kinds_are_inferred_for_every_tensor() -> None:
         (lambda m, a: op(m, "cut").update(bits=2, params={}), "threshold at 1 bit and a gain above"),
         (lambda m, a: m["input"].update(shape=[8, 8, 4]), "conv_int8"),
         (lambda m, a: m["input"].update(dtype="float32"), "takes uint8, not float32"),
+        (lambda m, a: guard(m, 0).update(source="later"), "exit 0: its guard reads later, and there is no such tensor"),
+        (lambda m, a: guard(m, 0).update(source=guard(m, 1)["source"]), "which is made behind it"),
+        (lambda m, a: guard(m, 0).update(source="t0"), "exit 0: its guard takes bits or levels, not float32"),
+        (lambda m, a: guard(m, 0).update(source="input"), "takes bits or levels, not uint8"),
+        (lambda m, a: a.pop("guard.1.mean"), r"exit 1: edge.safetensors has no guard.1.mean \(mean of its guard\)"),
+        (lambda m, a: replace(a, "guard.0.weight", lambda w: w[:-1]), r"int8 \[19, 3\], not int8 \[20, 3\]"),
+        (lambda m, a: replace(a, "guard.0.weight", lambda w: w.astype(np.int16)), "weight of its guard is int16"),
+        (lambda m, a: replace(a, "guard.0.mean", lambda w: w[:-1]), r"mean of its guard is float32 \[3, 3\], not"),
+        (lambda m, a: replace(a, "guard.0.scale", lambda w: w[:0]), "its guard looks at 0 directions"),
+        (lambda m, a: replace(a, "guard.0.scale", lambda w: w.reshape(1, 3)), "its guard looks at 0 directions"),
+        (lambda m, a: replace(a, "guard.0.scale", lambda w: np.ones(257, np.float32)), "at 257 directions"),
+        (lambda m, a: replace(a, "guard.1.scale", poked(np.inf)), "scale of its guard has a value that is not finite"),
+        (lambda m, a: op(m, "rprelu")["params"].update(slope="guard.0.scale"), "which is a guard's"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused_with_the_reason(change: Change, reason: str) -> None:

@@ -268,10 +268,10 @@ def test_windows_of_people_are_thinned_and_the_guarantee_is_called_approximate()
 def test_the_scores_are_those_of_the_exit_rule(found, digits):
     """Leaving by the engine at every point of the path gives the path's shares."""
     told = found.manifest.calibration
-    logits, _ = EdgeEngine(found).exit_logits(digits.tuning.x)
-    scores = exits.score(logits[:, 0], temperature=found.manifest.exits[0].temperature)
+    read = EdgeEngine(found).exit_readings(digits.tuning.x)
+    scores = exits.score(read.logits[:, 0], temperature=found.manifest.exits[0].temperature)
     for one in told.path:
-        assert exits.leaves(scores, one.thresholds[0]).mean() == one.edge_share
+        assert (exits.leaves(scores, one.thresholds[0]) & read.in_domain[:, 0]).mean() == one.edge_share
 
 
 def test_the_fitted_temperature_undoes_overconfidence():

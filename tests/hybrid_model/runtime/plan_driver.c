@@ -2,7 +2,7 @@
  *
  * plan_driver KERNEL: each line of the input names a file. It holds blocks, each an int64 count of bytes, then the bytes, then zeros to a multiple of 8: the
  * table and the gains as hybrid_model/runtime/native_walker.py encodes them, the rules, the batch, and the parameters.
- * For each: an int64 count of bytes, then logits, then codes.
+ * For each: an int64 count of bytes, then distances, who is in the domain, exit indices, codes, logits.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +64,14 @@ static Plan *build(const Kernels *kernels) {
         memcpy(step->param, blocks + 4 + at[12], (size_t)at[13] * sizeof(Bytes));
     }
     graph.buffers = buffers, graph.steps = steps, graph.exit_buffers = at;
+    GuardSpec *guards = zeros((size_t)exit_count, sizeof(GuardSpec));
+    at += exit_count;
+    for (ptrdiff_t e = 0; e < exit_count; e++, at += 3) {
+        guards[e] = (GuardSpec){.source = at[0], .directions = at[1]};
+        const Bytes *param = blocks + 4 + at[2];
+        if (at[0] >= 0) guards[e].weight = param[0], guards[e].scale = param[1], guards[e].mean = param[2];
+    }
+    graph.guards = guards;
     char error[PLAN_ERROR_BYTES] = "";
     Plan *plan = plan_build(&graph, kernels, error);
     if (plan == NULL) fail(error);
@@ -76,29 +84,38 @@ static void run_file(const Kernels *kernels, const char *path) {
     const double *values = blocks[2].data;
     size_t exits = (size_t)plan->exit_count, count = blocks[3].bytes / plan->input_bytes;
     ExitRule *rules = zeros(exits, sizeof(ExitRule));
-    for (size_t e = 0; e < exits; e++, values += 3) rules[e] = (ExitRule){(enum ScoreKind)values[0], values[1], values[2]};
+    for (size_t e = 0; e < exits; e++, values += 4) {
+        rules[e] = (ExitRule){(enum ScoreKind)values[0], values[1], values[2], values[3]};
+    }
     Batch batch = {
         .count = (ptrdiff_t)count,
         .input = blocks[3].data,
         .rules = rules,
         .to_cut = 1,
+        .guard = 1,
         .exit_index = zeros(count, 1),
         .class_index = zeros(count, 4),
         .confidence = zeros(count, 4),
+        .in_domain = zeros(count, 1),
         .exit_classes = zeros(count * exits, 4),
         .scores = zeros(count * exits, 8),
         .at_cut = zeros(count, 1),
         .logits = zeros(count * exits * (size_t)plan->classes, 4),
         .codes = zeros(count * plan->cut_codes, 1),
+        .distances = zeros(count * exits, 4),
+        .exit_in_domain = zeros(count * exits, 1),
     };
     uint8_t *workspace = aligned_zeros(plan->workspace_bytes);
     if (workspace == NULL) fail("no memory");
     run_batch(plan, &batch, workspace);
     size_t logits = count * exits * (size_t)plan->classes, codes = count * plan->cut_codes;
-    int64_t bytes = (int64_t)(4 * logits + codes);
+    int64_t bytes = (int64_t)(5 * count * exits + count + codes + 4 * logits);
     fwrite(&bytes, 8, 1, stdout);
-    fwrite(batch.logits, 4, logits, stdout);
+    fwrite(batch.distances, 4, count * exits, stdout);
+    fwrite(batch.exit_in_domain, 1, count * exits, stdout);
+    fwrite(batch.exit_index, 1, count, stdout);
     fwrite(batch.codes, 1, codes, stdout);
+    fwrite(batch.logits, 4, logits, stdout);
     fflush(stdout);
     free(workspace);
     plan_free(plan);

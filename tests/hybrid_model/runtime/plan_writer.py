@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hybrid_model.bundle import TensorType, ops
 from hybrid_model.runtime.packing import pack_words
-from hybrid_model.runtime.plan import Plan, Stage, Step
+from hybrid_model.runtime.plan import Plan, PlannedGuard, Stage, Step
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
@@ -110,8 +110,17 @@ class PlanWriter:
         """Bits as floats that change wherever a bit does."""
         return self.conv("binary_float", source, 5, (1, 1), (1, 1), (0, 0))
 
-    def finish(self, source: int, cut_bits: int = 1) -> Plan:
-        """A plan whose logits are values of the float map `source` as they are, and whose codes are all of it cut."""
+    def guard(self, source: int, directions: int, classes: int) -> PlannedGuard:
+        """A guard on bits or levels whose greatest weights are as large as they may be."""
+        channels = self.channels(source)
+        weight = self.rng.integers(-128, 127, (channels, directions), endpoint=True).astype(np.int8)
+        return PlannedGuard(source, weight, self.floats(directions) / 1000, self.floats(classes, directions))
+
+    def finish(self, source: int, cut_bits: int = 1, guard: int | None = None, directions: int = 7) -> Plan:
+        """A plan whose logits are values of the float map `source` as they are, and whose codes are all of it cut.
+
+        `guard`: bits or levels that the exit's guard looks at, in so many `directions`.
+        """
         shape = self.buffers[source].shape
         features = int(np.prod(shape))
         chosen = self.rng.permutation(features)[:_SHOWN]
@@ -121,13 +130,14 @@ class PlanWriter:
         logits = TensorType("logits", (1, 1, len(chosen)))
         exit_buffer = self.add(_op(ops.Linear), (source,), logits, weight=weight, bias=zeros)
         codes = TensorType("codes", shape, cut_bits)
+        guarding = None if guard is None else self.guard(guard, directions, len(chosen))
         first = self.steps
         self.steps = []
         if cut_bits == 1:
             cut = self.add(_op(ops.CutOp, bits=1), (source,), codes, threshold=self.floats(shape[2]))
         else:
             cut = self.add(_op(ops.CutOp, bits=cut_bits, gain=2.0), (source,), codes)
-        stages = (Stage(tuple(first), exit_buffer, (source,)), Stage(tuple(self.steps), None, ()))
+        stages = (Stage(tuple(first), exit_buffer, (source,), guarding), Stage(tuple(self.steps), None, ()))
         return Plan(buffers=tuple(self.buffers), stages=stages, cut_buffer=cut, sample_bytes=1)
 
     def _windows(self, source: int, kernel: Pair, stride: Pair, padding: Pair) -> Pair:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,7 +44,7 @@ def small(load: Any) -> Bundle:
 
 def equal(a: EdgeResult, b: EdgeResult) -> bool:
     """Bit for bit; NaN equals NaN."""
-    arrays = ("exit_index", "class_index", "confidence", "exit_classes", "exit_scores")
+    arrays = ("exit_index", "class_index", "confidence", "in_domain", "exit_classes", "exit_scores")
     return all(getattr(a, f).tobytes() == getattr(b, f).tobytes() for f in arrays) and a.features == b.features
 
 
@@ -269,3 +270,79 @@ def test_calibration_of_no_samples_sees_nothing(small: Bundle) -> None:
     logits, features = EdgeEngine(small).exit_logits(samples(0))
     assert logits.shape == (0, 2, 4)
     assert features == []
+
+
+def guarded_halfway(load: Any, batch: npt.NDArray[Any], **options: Any) -> Bundle:
+    """A bundle each of whose guards takes about half of the batch in."""
+    distances = EdgeEngine(load(**options)).exit_readings(batch).distances
+    limits = np.median(distances, axis=0).tolist()
+    bundle: Bundle = load(**options, guard_limit=limits[0])
+    exits = list(bundle.manifest.exits)
+    guard = exits[1].guard
+    assert guard is not None
+    exits[1] = exits[1].model_copy(update={"guard": guard.model_copy(update={"limit": limits[1]})})
+    return dataclasses.replace(bundle, manifest=bundle.manifest.model_copy(update={"exits": tuple(exits)}))
+
+
+@pytest.mark.parametrize("kernel", list(engine.KERNELS))
+@pytest.mark.parametrize("force_cut", [False, True])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_sample_leaves_where_its_score_passes_and_the_guard_takes_it_in(
+    load: Any, kernel: str, force_cut: bool, threads: int
+) -> None:
+    batch = samples(40)
+    bundle = guarded_halfway(load, batch, seed=4)
+    thresholds = middling(bundle, batch)
+    engine = EdgeEngine(bundle, kernel=kernel, threads=threads)
+    read = engine.exit_readings(batch)
+    scores = engine.infer(batch, thresholds=NOBODY).exit_scores
+    passes = scores < np.array(thresholds)
+    assert 0 < read.in_domain[:, 0].sum() < 40
+    for guard, leaves in ((True, passes & read.in_domain), (False, passes)):
+        found = engine.infer(batch, thresholds=thresholds, guard=guard, force_cut=force_cut)
+        expected = np.where(leaves.any(axis=1), leaves.argmax(axis=1), -1)
+        assert np.array_equal(found.exit_index, expected)
+        told_by = np.where(expected >= 0, expected, 1)
+        assert np.array_equal(found.in_domain, read.in_domain[np.arange(40), told_by])
+        assert np.array_equal(found.class_index, found.exit_classes[np.arange(40), told_by])
+        if guard:
+            assert found.in_domain[expected >= 0].all()
+
+
+def test_every_kernel_measures_the_same_distances(load: Any) -> None:
+    bundle, batch = load(seed=0), samples(30)
+    first, *others = [EdgeEngine(bundle, kernel=kernel).exit_readings(batch) for kernel in engine.KERNELS]
+    assert (first.distances > 0).all()
+    for other in others:
+        assert other.distances.tobytes() == first.distances.tobytes()
+        assert np.array_equal(other.in_domain, first.in_domain)
+
+
+def test_a_distance_is_the_one_that_its_formula_says(load: Any) -> None:
+    bundle, batch = load(seed=0), samples(5)
+    engine = EdgeEngine(bundle, kernel="numpy")
+    sums, logits = engine.guard_sums(batch)
+    assert sums.shape == (5, 20 + 40)
+    for number, part in enumerate((sums[:, :20], sums[:, 20:])):
+        weight, scale, mean = (bundle.edge[f"guard.{number}.{role}"] for role in ("weight", "scale", "mean"))
+        apart = (part @ weight.astype(np.int64)) * scale.astype(np.float64) - mean[logits[:, number].argmax(axis=1)]
+        assert engine.exit_readings(batch).distances[:, number] == pytest.approx((apart**2).sum(axis=1), rel=1e-5)
+
+
+@pytest.mark.parametrize("kernel", list(engine.KERNELS))
+def test_what_is_not_finite_is_not_in_the_domain_of_a_guard(load: Any, kernel: str) -> None:
+    batch = samples(4, "float32")
+    batch[1, 2, 3, 0], batch[3, 0, 0, 0] = np.nan, np.inf
+    told = EdgeEngine(load(seed=0, dtype="float32"), kernel=kernel).infer(batch, thresholds=NOBODY)
+    assert told.in_domain.tolist() == [True, False, True, False]
+    bare = EdgeEngine(load(seed=0, dtype="float32", guard_limit=None), kernel=kernel).infer(batch, thresholds=NOBODY)
+    assert bare.in_domain.all()
+
+
+@pytest.mark.parametrize("kernel", list(engine.KERNELS))
+def test_without_a_guard_every_sample_counts_as_in_the_domain(load: Any, kernel: str) -> None:
+    batch = samples(10)
+    guarded, bare = (EdgeEngine(load(seed=0, **how), kernel=kernel) for how in ({}, {"guard_limit": None}))
+    assert equal(guarded.infer(batch), bare.infer(batch))
+    assert (bare.exit_readings(batch).distances == 0).all()
+    assert bare.exit_readings(batch).in_domain.all()

@@ -45,6 +45,8 @@ def assert_same_bits(plan: Plan, variant: str, batch: npt.NDArray[Any]) -> Walk:
     expected, found = walked(ReferenceWalker(plan), batch), walked(NativeWalker(plan, variant), batch)
     assert np.array_equal(found.logits, expected.logits, equal_nan=True)
     assert np.array_equal(found.codes, expected.codes)
+    assert found.distances.tobytes() == expected.distances.tobytes()
+    assert np.array_equal(found.in_domain, expected.in_domain)
     return found
 
 
@@ -186,6 +188,52 @@ def test_sums_of_levels_do_not_saturate(variant: str, bits: int, sign: int) -> N
     write.steps[-1].params["weight"][:] = sign * min(127, 2**bits - 1)
     plan = write.finish(x)
     assert_same_bits(plan, variant, np.full((1, 4, 4, 50), 1e6, dtype=np.float32))
+
+
+@each_variant
+@examples
+@example(0, (9, 20, 130), 256, 8, 1.0)
+@given(seeds, shapes, st.integers(1, 256), st.sampled_from([1, 2, 4, 8]), st.floats(0.1, 1000.0))
+def test_guards_of_any_shape(variant: str, seed: int, shape: Any, directions: int, bits: int, spread: float) -> None:
+    write = PlanWriter(seed, shape)
+    x = write.normalize()
+    plan = write.finish(x, guard=write.binarize(x) if bits == 1 else write.quantize(x, bits), directions=directions)
+    guard = plan.stages[0].guard
+    assert guard is not None
+    guard.scale[:] *= np.float32(spread)
+    batch = write.samples(9)
+    expected = walked(ReferenceWalker(plan), batch)
+    limit = float(np.median(expected.distances))
+    for walker in (ReferenceWalker(plan), NativeWalker(plan, variant)):
+        found = walked(walker, batch, [ExitRule("entropy", 1.0, np.inf, limit)])
+        assert found.distances.tobytes() == expected.distances.tobytes()
+        assert np.array_equal(found.in_domain, expected.distances.astype(np.float64) <= limit)
+        assert np.array_equal(found.exit_index >= 0, found.in_domain[:, 0])
+        if hasattr(found, "sums"):
+            assert np.array_equal(found.sums, expected.sums)
+
+
+@each_variant
+def test_a_guards_source_stays_until_its_exit_has_decided(variant: str) -> None:
+    """The bits are made first; maps that need their room come and go before the exit."""
+    write = PlanWriter(1, (8, 8, 33))
+    x = write.normalize()
+    bits = write.binarize(x)
+    for _ in range(4):
+        x = write.conv("float", x, 33, (1, 1), (1, 1), (0, 0))
+    assert_same_bits(write.finish(x, guard=bits), variant, write.samples(3))
+
+
+@each_variant
+def test_a_distance_that_is_no_number_is_not_in_the_domain(variant: str) -> None:
+    write = PlanWriter(0, (2, 2, 5), "float32")
+    plan = write.finish(write.pointwise(ops.Add, (0, 0)), guard=write.binarize(0))
+    batch = write.samples(4)
+    batch[1] = 3e38
+    for walker in (ReferenceWalker(plan), NativeWalker(plan, variant)):
+        found = walked(walker, batch, [ExitRule("entropy", 1.0, np.inf, np.inf)])
+        assert np.isnan(found.distances[1, 0])
+        assert found.in_domain[:, 0].tolist() == [True, False, True, True]
 
 
 @each_variant

@@ -54,7 +54,8 @@ def encoded(load: Load) -> Encoded:
 
 def small_plan() -> tuple[Plan, npt.NDArray[Any]]:
     write = PlanWriter(0, (4, 5, 6))
-    return write.finish(write.normalize()), write.samples(3)
+    x = write.normalize()
+    return write.finish(x, guard=write.binarize(x)), write.samples(3)
 
 
 def operands(plan: Plan, count: int) -> dict[str, Any]:
@@ -68,12 +69,16 @@ def operands(plan: Plan, count: int) -> dict[str, Any]:
         "exit_index": np.zeros(count, dtype=np.int8),
         "class_index": np.zeros(count, dtype=np.int32),
         "confidence": np.zeros(count, dtype=np.float32),
+        "in_domain": np.zeros(count, dtype=np.bool_),
         "exit_classes": np.zeros((count, 1), dtype=np.int32),
         "scores": np.zeros((count, 1)),
         "at_cut": np.zeros(count, dtype=np.bool_),
         "logits": np.zeros((count, 1, classes), dtype=np.float32),
         "codes": np.zeros((count, codes), dtype=np.uint8),
         "features": np.zeros((count, (codes + 7) // 8), dtype=np.uint8),
+        "distances": np.zeros((count, 1), dtype=np.float32),
+        "exit_in_domain": np.zeros((count, 1), dtype=np.bool_),
+        "sums": np.zeros((count, plan.sum_count), dtype=np.int32),
     }
 
 
@@ -176,12 +181,14 @@ def test_an_altered_table_is_refused_or_run_but_never_crashes(
         return
     count = 2
     codes, classes = plan.feature_bytes, 4
-    results = [np.zeros(count, t) for t in (np.int8, np.int32, np.float32)]
+    results = [np.zeros(count, t) for t in (np.int8, np.int32, np.float32, np.bool_)]
     arrays = [np.zeros((count, 2), np.int32), np.zeros((count, 2)), np.zeros(count, np.bool_)]
     logits, features = np.zeros((count, 2, classes), np.float32), np.zeros((count, codes), np.uint8)
     rules = encode_rules([ExitRule("entropy", 1.0, 0.5)] * 2)
     try:
-        plan.run(count, True, samples(count), rules, None, *results, *arrays, logits, None, features)
+        plan.run(
+            count, True, True, samples(count), rules, None, *results, *arrays, logits, None, features, None, None, None
+        )
     except ValueError:
         return
 
@@ -194,7 +201,7 @@ def test_parameters_of_another_size_are_refused(encoded: Encoded, data: st.DataO
     octets = np.ascontiguousarray(params[at]).view(np.uint8).reshape(-1)
     size = data.draw(st.integers(0, 2 * len(octets)).filter(lambda n: n != len(octets)))
     params[at] = np.resize(octets, size)
-    with pytest.raises(ValueError, match=r"has parameters of another size|is not aligned"):
+    with pytest.raises(ValueError, match=r"has parameters of another size|is not aligned|sums of a guard"):
         native.Plan(VARIANTS[-1], table, gains, params)
 
 
@@ -217,43 +224,41 @@ def test_buffers_of_another_size_are_refused(name: str, change: str) -> None:
     plan, _ = small_plan()
     walker = NativeWalker(plan, VARIANTS[0])
     given_to = operands(plan, 3)
-    walker._native.run(3, True, *given_to.values())
+    walker._native.run(3, True, True, *given_to.values())
     array = given_to[name].reshape(-1)
     if change == "read-only":
         if name in ("batch", "rules", "may_leave"):
-            walker._native.run(3, True, *given_to.values())
+            walker._native.run(3, True, True, *given_to.values())
             return
         given_to[name].flags.writeable = False
         with pytest.raises(ValueError, match=r"read-only|not writable"):
-            walker._native.run(3, True, *given_to.values())
+            walker._native.run(3, True, True, *given_to.values())
         return
     given_to[name] = array[:-1].copy() if change == "shorter" else np.resize(array, len(array) + 1)
     with pytest.raises(ValueError, match="bytes, not"):
-        walker._native.run(3, True, *given_to.values())
+        walker._native.run(3, True, True, *given_to.values())
 
 
 @pytest.mark.parametrize("count", [-1, 4, 2**24 + 1, 2**62])
 def test_another_number_of_samples_than_the_buffers_hold_is_refused(count: int) -> None:
     plan, _ = small_plan()
     with pytest.raises(ValueError, match=r"bytes, not|a batch of"):
-        NativeWalker(plan, VARIANTS[0])._native.run(count, True, *operands(plan, 3).values())
+        NativeWalker(plan, VARIANTS[0])._native.run(count, True, True, *operands(plan, 3).values())
 
 
-@pytest.mark.parametrize(
-    "rule", [(3.0, 1.0, 0.0), (-1.0, 1.0, 0.0), (0.0, 0.0, 0.0), (0.0, np.nan, 0.0), (np.nan, 1.0, 0.0)]
-)
-def test_an_unknown_rule_is_refused(rule: tuple[float, float, float]) -> None:
+@pytest.mark.parametrize("rule", [(3, 1, 0, 0), (-1, 1, 0, 0), (0, 0, 0, 0), (0, np.nan, 0, 0), (np.nan, 1, 0, 0)])
+def test_an_unknown_rule_is_refused(rule: tuple[float, float, float, float]) -> None:
     plan, _ = small_plan()
-    given_to = operands(plan, 3) | {"rules": np.array([rule])}
+    given_to = operands(plan, 3) | {"rules": np.array([rule], dtype=np.float64)}
     with pytest.raises(ValueError, match="a rule has"):
-        NativeWalker(plan, VARIANTS[0])._native.run(3, True, *given_to.values())
+        NativeWalker(plan, VARIANTS[0])._native.run(3, True, True, *given_to.values())
 
 
 def test_what_is_no_buffer_is_refused() -> None:
     plan, _ = small_plan()
     given_to = operands(plan, 3) | {"scores": [1, 2, 3]}
     with pytest.raises(TypeError):
-        NativeWalker(plan, VARIANTS[0])._native.run(3, True, *given_to.values())
+        NativeWalker(plan, VARIANTS[0])._native.run(3, True, True, *given_to.values())
 
 
 @settings(max_examples=min(60, MOST_EXAMPLES))

@@ -44,7 +44,7 @@ class Emulator:
         self._process = subprocess.Popen([EMULATOR, str(driver), kernel], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def run(self, content: bytes) -> bytes:
-        """Logits, then codes, of the plan in `content`."""
+        """What plan_driver.c writes for the plan in `content`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._path.write_bytes(content)
@@ -64,7 +64,7 @@ class Emulator:
 
 
 class EmulatedWalker:
-    """As much of a `Walker` as gives logits and codes."""
+    """As much of a `Walker` as gives logits, codes and what guards say."""
 
     def __init__(self, emulator: Emulator, plan: Plan) -> None:
         self.emulator, self.plan = emulator, plan
@@ -79,10 +79,14 @@ class EmulatedWalker:
             content += struct.pack("<q", len(block)) + block + bytes(-len(block) % 8)
         made = self.emulator.run(bytes(content))
         cut = self.plan.buffers[self.plan.cut_buffer].shape
-        codes = len(batch) * int(np.prod(cut))
+        answers, codes = len(batch) * len(rules), len(batch) * int(np.prod(cut))
+        parts = np.split(np.frombuffer(made, dtype=np.uint8), np.cumsum([4 * answers, answers, len(batch), codes]))
         return SimpleNamespace(
-            logits=np.frombuffer(made[:-codes], dtype=np.float32).reshape(len(batch), len(rules), -1),
-            codes=np.frombuffer(made[-codes:], dtype=np.uint8).reshape(len(batch), *cut),
+            distances=parts[0].view(np.float32).reshape(len(batch), len(rules)),
+            in_domain=parts[1].astype(np.bool_).reshape(len(batch), len(rules)),
+            exit_index=parts[2].view(np.int8),
+            codes=parts[3].reshape(len(batch), *cut),
+            logits=parts[4].view(np.float32).reshape(len(batch), len(rules), -1),
         )
 
 
@@ -123,6 +127,8 @@ def test_a_shipped_network_gives_the_bits_of_the_reference(emulated: Emulated, n
         kernels.test_eight_bit_convolutions_of_any_shape,
         kernels.test_eight_bit_convolutions_that_only_a_sign_reads,
         kernels.test_convolutions_of_levels_of_any_shape,
+        kernels.test_guards_of_any_shape,
+        kernels.test_a_distance_that_is_no_number_is_not_in_the_domain,
         kernels.test_float_convolutions_of_any_shape,
         kernels.test_pools_of_any_shape,
         kernels.test_repeated_channels_of_any_shape,

@@ -18,6 +18,7 @@ from hybrid_model.evaluation import (
     CorruptionReport,
     Evaluation,
     ExitErrorBound,
+    GuardFigures,
 )
 from hybrid_model.nn import Architecture, HybridNetwork
 from hybrid_model.nn.summary import layer_table
@@ -146,6 +147,7 @@ EVALUATION = Evaluation(
     energy_reduction_full_at_sensor=4.41,
     energy_reduction_full_standard_at_sensor=1.92,
     radio="wifi",
+    guard=GuardFigures(clean_share_lost=0.0123, in_domain_share=0.9764),
     feature_bytes_mean=128.0,
     hard_sample_bytes={"png": 2264.0, "raw": 3072.0, "jpeg_75": 601.0, "jpeg_95": 953.0},
     sample_bytes_mean=2253.0,
@@ -159,11 +161,11 @@ def test_the_evaluation_shows_every_figure_at_80_columns():
         "10,000", "50.0%", "30.0%", "80.0%", "93.12%", "[92.60%, 93.60%]", "93.11%", "9,979", "90.10%", "93.33%",
         "93.45%", "2.34%", "at most 3.00% promised, at 95%", "11.17 x", "5.61 x", "21.30 x", "17.70 x", "4.41 x",
         "1.92 x", "2,253 B by wifi", "128 B", "2,264 B", "953 B", "601 B", "3,072 B", "avx2",
-        "-0.33", "points, -0.61 to -0.05 paired", "0.006", "0.019",
+        "-0.33", "points, -0.61 to -0.05 paired", "0.006", "0.019", "1.2%", "97.6% in the domain",
     ):  # fmt: skip
         assert figure in shown, figure
     assert all(len(line.rstrip()) <= 80 for line in shown.splitlines())
-    assert len(shown.splitlines()) == 26, "a row was wrapped"
+    assert len(shown.splitlines()) == 27, "a row was wrapped"
 
 
 def test_what_is_not_known_is_not_shown():
