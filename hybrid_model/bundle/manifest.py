@@ -140,6 +140,8 @@ class Manifest(Part):
     calibration: Calibration | None = None
     provenance: FreeJson = Field(default={})
     twin: Twin | None = None
+    #: One that learned from the same teacher, where the network had one.
+    taught_twin: Twin | None = None
     members: dict[Half, Member] = Field(default={})
 
     @model_validator(mode="after")

@@ -107,7 +107,7 @@ def curve(
         delta=calibration.delta,
         accuracy_edge=float((said.deepest_class == labels).mean()),
         accuracy_cloud=float((said.cloud_class == labels).mean()),
-        accuracy_full_precision_twin=twin_accuracy(manifest, dataset, split),
+        accuracy_full_precision_twin=twin_accuracy(manifest.twin, dataset, split),
         radio=radio.name,
         points=points,
     )

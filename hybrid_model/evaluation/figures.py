@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hybrid_model import energy
 from hybrid_model.bundle import Bundle, Manifest
+from hybrid_model.bundle.manifest import Twin
 from hybrid_model.data import Dataset
 from hybrid_model.evaluation.answers import Answers, answers_on
 from hybrid_model.evaluation.confidence import ConfidenceGap, expected_calibration_error
@@ -23,13 +24,15 @@ from hybrid_model.sample_size import mean_lossless_bytes, mean_sample_bytes
 class Accuracy:
     """Shares of right answers: as the pipeline answers, with the deepest exit alone, with the cloud half alone.
 
-    `full_precision_twin`: as the manifest has it; null where it was measured on other samples.
+    `full_precision_twin`, and `full_precision_taught_twin` that learned from the teacher: as the manifest has them;
+    null where they were measured on other samples.
     """
 
     hybrid: float
     edge: float
     cloud: float
     full_precision_twin: float | None
+    full_precision_taught_twin: float | None
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Evaluation:
     Reductions are `EnergyReduction`'s. Intervals are at 95 %, for independent samples. `accuracy_strict`: the hybrid's
     without the samples whose pixels are not the publisher's own; null where there are none. `accuracy_over_twin`: how
     much more often the hybrid is right than its full-precision twin, sample by sample; null where the manifest does not
-    say which samples the twin got right. `hard_sample_bytes`: mean
+    say which samples the twin got right; `accuracy_over_taught_twin`: the same of the twin that learned from the
+    teacher. `hard_sample_bytes`: mean
     of the escalated samples by format. `sample_bytes_mean`: of all samples, as they travel to a baseline in the cloud.
     `exit_error_rate`: per exit, among those who left there. `calibration_error`: how far the confidences in final
     labels are from the share of right ones.
@@ -98,6 +102,8 @@ class Evaluation:
     samples_strict: int | None
     accuracy_over_twin: float | None
     accuracy_over_twin_interval: Interval | None
+    accuracy_over_taught_twin: float | None
+    accuracy_over_taught_twin_interval: Interval | None
     exit_error_rate: list[float | None]
     exit_error_bound: ExitErrorBound
     calibration_error: ConfidenceGap
@@ -141,7 +147,8 @@ def evaluate(
         hybrid=float(right.mean()),
         edge=float((said.deepest_class == part.y).mean()),
         cloud=float((said.cloud_class == part.y).mean()),
-        full_precision_twin=twin_accuracy(manifest, dataset, split),
+        full_precision_twin=twin_accuracy(manifest.twin, dataset, split),
+        full_precision_taught_twin=twin_accuracy(manifest.taught_twin, dataset, split),
     )
     strict = np.delete(right, dataset.approx_test) if split == "test" and len(dataset.approx_test) else None
     intervals = {name: _interval(share, len(right)) for name, share in asdict(accuracy).items()}
@@ -152,8 +159,8 @@ def evaluate(
         manifest, taken, dataset_name=dataset.name, sample_bytes=sample_bytes, view=energy.full_view(radio)
     )
     errors = exit_error_rate(said, said.exit_index, part.y)
-    twin_right = _twin_right(manifest, dataset, split)
-    over_twin = None if twin_right is None else paired_interval(right, twin_right)
+    over_twin, twin_interval = _over(right, manifest.twin, dataset, split)
+    over_taught, taught_interval = _over(right, manifest.taught_twin, dataset, split)
     return Evaluation(
         bundle=manifest.name,
         dataset=dataset.name,
@@ -164,8 +171,10 @@ def evaluate(
         accuracy_interval=intervals,
         accuracy_strict=None if strict is None else float(strict.mean()),
         samples_strict=None if strict is None else len(strict),
-        accuracy_over_twin=None if over_twin is None else over_twin[0],
-        accuracy_over_twin_interval=None if over_twin is None else over_twin[1],
+        accuracy_over_twin=over_twin,
+        accuracy_over_twin_interval=twin_interval,
+        accuracy_over_taught_twin=over_taught,
+        accuracy_over_taught_twin_interval=taught_interval,
         exit_error_rate=errors,
         exit_error_bound=_error_bound(manifest, errors),
         calibration_error=_calibration_error(said, right),
@@ -206,21 +215,21 @@ def energy_reduction(
     return EnergyReduction(mac, mac_standard, full, full_standard, at_sensor, standard_at_sensor)
 
 
-def twin_accuracy(manifest: Manifest, dataset: Dataset, split: str) -> float | None:
-    """The full-precision twin's accuracy, if it was measured on the very samples of this split."""
-    twin = manifest.twin
+def twin_accuracy(twin: Twin | None, dataset: Dataset, split: str) -> float | None:
+    """A full-precision twin's accuracy, if it was measured on the very samples of this split."""
     if twin is None or twin.fingerprint is None or twin.fingerprint != dataset.fingerprint(split):
         return None
     return twin.accuracy
 
 
-def _twin_right(manifest: Manifest, dataset: Dataset, split: str) -> NDArray[np.bool_] | None:
-    """Which samples (N,) of the split the twin got right, where the manifest says it of these very samples."""
-    twin, count = manifest.twin, len(dataset.split(split).y)
-    if twin is None or twin.right is None or twin_accuracy(manifest, dataset, split) is None:
-        return None
+def _over(
+    right: NDArray[np.bool_], twin: Twin | None, dataset: Dataset, split: str
+) -> tuple[float, Interval] | tuple[None, None]:
+    """How much more often `right` (N,) than a twin, where the manifest says which of these samples it got right."""
+    if twin is None or twin.right is None or twin_accuracy(twin, dataset, split) is None:
+        return None, None
     bits = np.unpackbits(np.frombuffer(base64.b64decode(twin.right), dtype=np.uint8))
-    return bits[:count].astype(np.bool_) if len(bits) >= count else None
+    return paired_interval(right, bits[: len(right)].astype(np.bool_)) if len(bits) >= len(right) else (None, None)
 
 
 def exit_error_rate(

@@ -94,21 +94,22 @@ def _uncalibrated(
             "torch": torch.__version__,
             "created": dt.datetime.now(dt.UTC).date().isoformat(),
         },
-        "twin": twin_figures(run, dataset),
+        "twin": twin_figures(run.twin, dataset),
+        "taught_twin": twin_figures(run.taught_twin, dataset),
     }
     return manifest, edge, cloud_tensors(network, cloud_dtype)
 
 
-def twin_figures(run: TrainingRun, dataset: Dataset) -> dict[str, Any] | None:
-    """The manifest's `twin`: the trained twin's accuracy on the test split, which samples it got right, and the split's
-    fingerprint, which keeps the figures from being told beside other data. None without a twin that was trained to its
-    end.
+def twin_figures(twin: TrainingRun | None, dataset: Dataset) -> dict[str, Any] | None:
+    """The manifest's `twin` or `taught_twin`: the twin's accuracy on the test split, which samples it got right, and
+    the split's fingerprint, which keeps the figures from being told beside other data. None without a twin that was
+    trained to its end.
 
     Computed in full precision by torch.
     """
-    if run.twin is None or not run.twin.finished:
+    if twin is None or not twin.finished:
         return None
-    network = run.twin.network
+    network = twin.network
     _, logits = predict(network, dataset.test, device=next(network.parameters()).device)
     right = logits.argmax(axis=1) == dataset.test.y
     return {

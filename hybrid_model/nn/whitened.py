@@ -108,7 +108,7 @@ class WhitenedNet(nn.Module):
         x = F.gelu(self.whitening(x))
         for block in self.blocks:
             x = block(x)
-        # A pooling, which remembers where its maximum was: `amax` looks for it again on the way back, and where it has been
-        # computed anew in bf16 it finds none, and divides by zero.
+        # A pooling, which remembers where its maximum was: `amax` looks for it again on the way back, and where the map
+        # was computed anew in bf16 it finds none, and divides by zero.
         greatest = F.max_pool2d(x, x.shape[2:]).flatten(1)
         return HybridOutput([], self.classifier(greatest) / _LOGIT_DIVISOR)

@@ -55,13 +55,15 @@ def _accuracies(found: Evaluation) -> Iterator[Row]:
     if told.full_precision_twin is not None:
         twin = f"{_span(interval['full_precision_twin'])} no exits, no cut, 32 bits"
         yield "  twin", f"{told.full_precision_twin:.2%}", twin
-    if found.accuracy_over_twin is not None and found.accuracy_over_twin_interval is not None:
-        low, high = found.accuracy_over_twin_interval
-        yield (
-            "  over twin",
-            f"{100 * found.accuracy_over_twin:+.2f}",
-            f"points, {100 * low:+.2f} to {100 * high:+.2f} paired",
-        )
+    if told.full_precision_taught_twin is not None:
+        taught = f"{_span(interval['full_precision_taught_twin'])} the same, taught by the teacher"
+        yield "  taught twin", f"{told.full_precision_taught_twin:.2%}", taught
+    for name, over, of in (
+        ("over twin", found.accuracy_over_twin, found.accuracy_over_twin_interval),
+        ("over taught twin", found.accuracy_over_taught_twin, found.accuracy_over_taught_twin_interval),
+    ):
+        if over is not None and of is not None:
+            yield f"  {name}", f"{100 * over:+.2f}", f"points, {100 * of[0]:+.2f} to {100 * of[1]:+.2f} paired"
 
 
 def _errors(found: Evaluation) -> Iterator[Row]:

@@ -54,7 +54,7 @@ def test_only_the_run_that_starts_from_its_twin_has_a_peak_of_its_own_and_binari
 def test_a_baseline_is_trained_first_and_judged_on_the_test_split(recipe, digits, tmp_path):
     run = train(recipe, digits, folder=tmp_path, device="cpu", progress=False, baselines=["twin"])
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["digits-s0.pt", "digits-twin-s0.pt"]
-    told = twin_figures(run, digits)
+    told = twin_figures(run.twin, digits)
     assert told is not None
     with torch.no_grad():
         network = run.twin.network
@@ -68,7 +68,7 @@ def test_a_baseline_is_trained_first_and_judged_on_the_test_split(recipe, digits
 def test_a_run_without_a_baseline_has_no_twin(recipe, digits, tmp_path):
     run = train(recipe, digits, folder=tmp_path, device="cpu", progress=False)
     assert run.twin is None
-    assert twin_figures(run, digits) is None
+    assert twin_figures(run.twin, digits) is None
 
 
 def test_a_hybrid_that_starts_from_its_twin_has_its_weights(recipe):

@@ -130,7 +130,7 @@ def test_evaluate_writes_what_both_halves_and_the_whole_know(tmp_path):
     told = json.loads(path.read_text())
     assert told["samples"] == 359
     assert told["edge_share"] == pytest.approx(sum(told["exit_share"]))
-    assert set(told["accuracy"]) == {"hybrid", "edge", "cloud", "full_precision_twin"}
+    assert set(told["accuracy"]) == {"hybrid", "edge", "cloud", "full_precision_twin", "full_precision_taught_twin"}
     assert set(told["exit_error_bound"]) == {"alpha", "delta", "observed"}
     assert told["accuracy"]["hybrid"] >= 0.96
     assert {"energy_reduction_mac", "feature_bytes_mean"} <= told.keys()

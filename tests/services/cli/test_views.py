@@ -128,15 +128,20 @@ EVALUATION = Evaluation(
     samples=10_000,
     exit_share=[0.5, 0.3],
     edge_share=0.8,
-    accuracy=Accuracy(hybrid=0.9312, edge=0.901, cloud=0.9333, full_precision_twin=0.9345),
+    accuracy=Accuracy(
+        hybrid=0.9312, edge=0.901, cloud=0.9333, full_precision_twin=0.9345, full_precision_taught_twin=0.951
+    ),
     accuracy_interval={
         "hybrid": (0.926, 0.936), "edge": (0.895, 0.907), "cloud": (0.928, 0.938), "strict": (0.926, 0.936),
         "full_precision_twin": (0.929, 0.939),
+        "full_precision_taught_twin": (0.946, 0.955),
     },
     accuracy_strict=0.9311,
     samples_strict=9_979,
     accuracy_over_twin=-0.0033,
     accuracy_over_twin_interval=(-0.0061, -0.0005),
+    accuracy_over_taught_twin=-0.0198,
+    accuracy_over_taught_twin_interval=(-0.0231, -0.0165),
     exit_error_rate=[0.01, 0.0234],
     exit_error_bound=ExitErrorBound(alpha=0.03, delta=0.05, observed=0.0234),
     calibration_error=ConfidenceGap(edge=0.0061, escalated=0.0187),
@@ -161,20 +166,23 @@ def test_the_evaluation_shows_every_figure_at_80_columns():
         "10,000", "50.0%", "30.0%", "80.0%", "93.12%", "[92.60%, 93.60%]", "93.11%", "9,979", "90.10%", "93.33%",
         "93.45%", "2.34%", "at most 3.00% promised, at 95%", "11.17 x", "5.61 x", "21.30 x", "17.70 x", "4.41 x",
         "1.92 x", "2,253 B by wifi", "128 B", "2,264 B", "953 B", "601 B", "3,072 B", "avx2",
-        "-0.33", "points, -0.61 to -0.05 paired", "0.006", "0.019", "1.2%", "97.6% in the domain",
+        "-0.33", "points, -0.61 to -0.05 paired", "95.10%", "-1.98", "points, -2.31 to -1.65 paired",
+        "0.006", "0.019", "1.2%", "97.6% in the domain",
     ):  # fmt: skip
         assert figure in shown, figure
     assert all(len(line.rstrip()) <= 80 for line in shown.splitlines())
-    assert len(shown.splitlines()) == 27, "a row was wrapped"
+    assert len(shown.splitlines()) == 29, "a row was wrapped"
 
 
 def test_what_is_not_known_is_not_shown():
     unknown = dataclasses.replace(
         EVALUATION,
-        accuracy=dataclasses.replace(EVALUATION.accuracy, full_precision_twin=None),
+        accuracy=dataclasses.replace(EVALUATION.accuracy, full_precision_twin=None, full_precision_taught_twin=None),
         accuracy_strict=None,
         accuracy_over_twin=None,
         accuracy_over_twin_interval=None,
+        accuracy_over_taught_twin=None,
+        accuracy_over_taught_twin_interval=None,
         energy_reduction_mac_standard=None,
         energy_reduction_full=None,
         energy_reduction_full_standard=None,
@@ -184,7 +192,7 @@ def test_what_is_not_known_is_not_shown():
     )
     shown = _printed(evaluation_view.evaluation_table(unknown))
     assert "no bound holds" in shown
-    for word in ("  twin", "over twin", "strict", "ResNet-32", "energy, full", "PNG", "nan", "None"):
+    for word in ("  twin", "taught twin", "over twin", "strict", "ResNet-32", "energy, full", "PNG", "nan", "None"):
         assert word not in shown, word
 
 
