@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import reliability
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data
 from hybrid_model.bundle import Bundle
@@ -45,6 +46,7 @@ def figures(loaded: Bundle) -> dict[str, Any]:
         "precision": told["precision"],
         "machine": told["machine"],
         "evaluation": evaluate(loaded, dataset, said=said).to_json(),
+        "reliability": reliability.figures(said, dataset.test.y),
         "curve": [
             {name: point[name] for name in _CURVE_FIELDS} | {"mac": point["energy_reduction"]["mac"]}
             for point in points
@@ -73,10 +75,6 @@ def stored() -> list[dict[str, Any]]:
 
 def draw(dataset_name: str, rows: list[dict[str, Any]], path: Path) -> None:
     """Accuracy against edge share: every bundle's calibrated path, its working point, and its twin as a line."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "dewpoint"  # the same numbers give the same file
     from matplotlib import pyplot
 
     picture, axis = pyplot.subplots(figsize=(7.0, 4.4), layout="constrained")
@@ -109,11 +107,19 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _draw_all() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "dewpoint"  # the same numbers give the same file
     rows = stored()
     for dataset_name in sorted({row["evaluation"]["dataset"] for row in rows}):
         path = FOLDER / f"{dataset_name}.svg"
         draw(dataset_name, [row for row in rows if row["evaluation"]["dataset"] == dataset_name], path)
         sys.stdout.write(f"{path}\n")
+    sure = [row for row in rows if "reliability" in row and row["seed"] == 0]
+    if sure:
+        reliability.draw(sure, FOLDER / "reliability.svg")
+        sys.stdout.write(f"{FOLDER / 'reliability.svg'}\n")
 
 
 def main() -> int:

@@ -34,7 +34,16 @@ def _section(dataset: str, rows: list[Row]) -> Iterator[str]:
     samples = rows[0]["evaluation"]["samples"]
     yield f"## {dataset}, {samples:,} test samples\n"
     yield f"![Accuracy against edge share on {dataset}](../results/{dataset}.svg)\n"
-    yield from _head("edge share", "hybrid", "edge alone", "cloud alone", "twin", "hybrid over twin", "errors at exits")
+    yield from _head(
+        "edge share",
+        "hybrid",
+        "edge alone",
+        "cloud alone",
+        "twin",
+        "hybrid over twin",
+        "over taught twin",
+        "errors at exits",
+    )
     for row in rows:
         yield _accuracy(row)
     yield ""
@@ -43,6 +52,20 @@ def _section(dataset: str, rows: list[Row]) -> Iterator[str]:
     for row in rows:
         yield _energy(row)
     yield ""
+    sure = [row for row in rows if "reliability" in row]
+    if sure:
+        yield from _head(
+            "error of confidences: edge",
+            "by chance",
+            "cloud",
+            "by chance",
+            "rise",
+            "held back by guards",
+            "in the domain",
+        )
+        for row in sure:
+            yield _confidence(row)
+        yield ""
     yield from _head("epochs", "trained on", "precision", "minutes")
     for row in rows:
         epochs = (
@@ -96,10 +119,6 @@ def _accuracy(row: Row) -> str:
     hybrid = f"**{accuracy['hybrid']:.2%}** ({100 * low:.2f}–{100 * high:.2f})"
     if told["accuracy_strict"] is not None:
         hybrid += f"; {told['accuracy_strict']:.2%} on {told['samples_strict']:,}"
-    over = "–"
-    if told["accuracy_over_twin"] is not None:
-        low, high = told["accuracy_over_twin_interval"]
-        over = f"{100 * told['accuracy_over_twin']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
     bound = told["exit_error_bound"]
     errors = "–" if bound["observed"] is None else f"{bound['observed']:.2%}"
     if bound["alpha"] is not None:
@@ -112,7 +131,8 @@ def _accuracy(row: Row) -> str:
         _share(accuracy["edge"]),
         _share(accuracy["cloud"]),
         twin,
-        over,
+        _over(told, "accuracy_over_twin"),
+        _over(told, "accuracy_over_taught_twin"),
         errors,
     )
 
@@ -129,6 +149,25 @@ def _energy(row: Row) -> str:
         f"{told['feature_bytes_mean']:,.0f} B",
         _size(sizes.get("png")),
         _size(sizes.get("jpeg_75")),
+    )
+
+
+def _over(told: Row, name: str) -> str:
+    if told.get(name) is None:
+        return "–"
+    low, high = told[f"{name}_interval"]
+    return f"{100 * told[name]:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+
+
+def _confidence(row: Row) -> str:
+    told, guard = row["reliability"], row["evaluation"]["guard"]
+    errors = [told[who][name] for who in ("edge", "escalated") for name in ("error", "by_chance")]
+    return _line(
+        row,
+        *("–" if error is None else f"{error:.3f}" for error in errors),
+        f"{told['escalated']['samples']:,}",
+        _share(guard["clean_share_lost"]),
+        _share(guard["in_domain_share"]),
     )
 
 

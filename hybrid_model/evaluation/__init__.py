@@ -4,6 +4,7 @@ from hybrid_model.evaluation.answers import Answers, EvaluationError, answers, a
 from hybrid_model.evaluation.confidence import (
     ConfidenceGap,
     ReliabilityBin,
+    error_by_chance,
     expected_calibration_error,
     reliability,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "answers_on",
     "curve",
     "energy_reduction",
+    "error_by_chance",
     "evaluate",
     "evaluate_corruptions",
     "exit_error_rate",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ConfidenceGap", "ReliabilityBin", "expected_calibration_error", "reliability"]
+__all__ = ["ConfidenceGap", "ReliabilityBin", "error_by_chance", "expected_calibration_error", "reliability"]
 
 BINS = 15
+_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,18 @@ def expected_calibration_error(
         return None
     filled = reliability(confidence, right, bins)
     return sum(each.samples * abs(each.confidence - each.accuracy) for each in filled) / len(right)
+
+
+def error_by_chance(confidence: NDArray[np.floating], bins: int = BINS) -> float | None:
+    """The expected calibration error that confidences (N,) would have if they were the very shares of right ones.
+
+    It is not 0, since a bin's few samples are right by chance: below it an error tells nothing. The mean of some draws,
+    the same ones every time; None without samples.
+    """
+    if not len(confidence):
+        return None
+    random = np.random.RandomState(0)
+    draws = (
+        expected_calibration_error(confidence, random.rand(len(confidence)) < confidence, bins) for _ in range(_DRAWS)
+    )
+    return float(np.mean([error for error in draws if error is not None]))
