@@ -112,6 +112,16 @@ class Twin(Part):
     right: str | None = Field(default=None, max_length=400_000, pattern="^[A-Za-z0-9+/]*={0,2}$")
 
 
+class SplitFiles(Part):
+    """Of somebody's own data: what each split was made of, so that nothing that was trained on is ever scored.
+
+    By split the first 8 bytes of a SHA-256 of each file (or recording), sorted, one after the other, in base64.
+    """
+
+    kind: Literal["pictures", "readings"]
+    digests: dict[Literal["train", "tuning", "calibration", "test"], str]
+
+
 class Member(Part):
     """A tensor file as it was written: its size, its SHA-256, and the SHA-256 of the tensors in it."""
 
@@ -139,6 +149,7 @@ class Manifest(Part):
     cloud_temperature: float = Field(default=1.0, gt=0)
     calibration: Calibration | None = None
     provenance: FreeJson = Field(default={})
+    split_files: SplitFiles | None = None
     twin: Twin | None = None
     #: One that learned from the same teacher, where the network had one.
     taught_twin: Twin | None = None

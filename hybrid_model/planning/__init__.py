@@ -1,0 +1,5 @@
+"""Recipes for somebody's own data: everything that was not given is chosen from the data, with a reason."""
+
+from hybrid_model.planning.choice import Choice
+
+__all__ = ["Choice"]
