@@ -24,8 +24,8 @@ class OwnData:
 
     sources: by split, where each of its samples comes from, in the split's order: a file's path within the folder, or
     a recording and a time in it.
-    digests: by split, the first 8 bytes of a SHA-256 of what each sample (or, where samples share it, recording) is made
-    of, sorted: whether a file was trained on can be told from them later, wherever it lies then.
+    digests: by split, the first 8 bytes of a SHA-256 of what each sample (or, where samples share it, recording) is
+    made of, sorted: whether a file was trained on can be told from them later, wherever it lies then.
     notes: what was decided on the way in, and why, for people to read.
     """
 
