@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from hybrid_model.data import Dataset
 from hybrid_model.training.recipe import Baseline, Recipe
 from hybrid_model.training.run import TrainingError, TrainingRun
+from hybrid_model.training.teacher import TrainedTeacher
 from hybrid_model.training.trainer import Trainer
 
 _BAR_STEPS = 1000
@@ -60,7 +61,7 @@ def train(
         folder,
         chosen,
         twin=None if twin is None else twin.network,
-        teacher=None if taught_by is None else taught_by.network,
+        teacher=None if taught_by is None else TrainedTeacher(taught_by.network, chosen, compiled=recipe.compile),
         stop=stop,
     )
     _run(trainer, progress=progress)

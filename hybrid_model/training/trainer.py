@@ -26,6 +26,7 @@ from hybrid_model.training.precision import autocast, choose_precision
 from hybrid_model.training.prediction import predict
 from hybrid_model.training.recipe import Recipe
 from hybrid_model.training.run import TrainingError, machine_kind
+from hybrid_model.training.teacher import Teacher
 from hybrid_model.training.trainable import Trainable, untrained
 
 #: Seconds of training between two checkpoints inside an epoch.
@@ -45,7 +46,7 @@ class Trainer:
         folder: Where the checkpoint and the log of figures lie.
         device: Where it runs.
         twin: The trained full-precision twin, where the run starts from it.
-        teacher: A trained network that the run learns from.
+        teacher: Who the run learns from.
         stop: Asked after every step: whether to stop there.
 
     Raises RecipeError for a recipe that cannot be built, TrainingError where one batch is more than there is.
@@ -59,7 +60,7 @@ class Trainer:
         device: torch.device,
         *,
         twin: Trainable | None = None,
-        teacher: Trainable | None = None,
+        teacher: Teacher | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.recipe, self.dataset, self.device = recipe, dataset, device
@@ -89,12 +90,9 @@ class Trainer:
         self.machine = machine_kind(device)
         self.history: list[dict[str, float]] = []
         self.forward: Callable[[Tensor], HybridOutput] = self.network
-        self.teach: Callable[[Tensor], HybridOutput] | None = None
-        if teacher is not None:
-            self.teach = teacher.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        self.teacher = teacher
         if recipe.compile:
             self.forward = torch.compile(self.network)
-            self.teach = self.teach and torch.compile(self.teach)
         self._resume()
 
     @property
@@ -227,9 +225,9 @@ class Trainer:
         teacher: Tensor | None = None
         with autocast(self.device, precision):
             output = self.forward(self.network.normalize(x))
-            if self.teach is not None:
+            if self.teacher is not None:
                 with torch.no_grad():
-                    teacher = self.teach(self.network.normalize(taught)).final
+                    teacher = self.teacher(taught)
         loss = self._loss(output, self._y[rows], teacher)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.grad is not None], _GRADIENT_NORM_MAX)
