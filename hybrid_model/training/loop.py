@@ -9,9 +9,10 @@ import torch
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from hybrid_model.data import Dataset
+from hybrid_model.training.model_teacher import OnnxTeacher
 from hybrid_model.training.recipe import Baseline, Recipe
 from hybrid_model.training.run import TrainingError, TrainingRun
-from hybrid_model.training.teacher import TrainedTeacher
+from hybrid_model.training.teacher import Teacher, TrainedTeacher
 from hybrid_model.training.trainer import Trainer
 
 _BAR_STEPS = 1000
@@ -55,13 +56,20 @@ def train(
     twin = first.get("twin")
     taught_by = twin if recipe.losses.teacher == "twin" else first.get("teacher")
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    teacher: Teacher | None = None
+    if recipe.losses.teacher == "model":
+        if recipe.model is None:
+            raise TrainingError(f"recipe {recipe.name}: its teacher is a model, and none is given")
+        teacher = OnnxTeacher(recipe.model, dataset.classes)
+    elif taught_by is not None:
+        teacher = TrainedTeacher(taught_by.network, chosen, compiled=recipe.compile)
     trainer = Trainer(
         recipe,
         dataset,
         folder,
         chosen,
         twin=None if twin is None else twin.network,
-        teacher=None if taught_by is None else TrainedTeacher(taught_by.network, chosen, compiled=recipe.compile),
+        teacher=teacher,
         stop=stop,
     )
     _run(trainer, progress=progress)

@@ -17,11 +17,16 @@ from hybrid_model.errors import DewpointError
 from hybrid_model.nn.architecture import Architecture
 from hybrid_model.nn.backbones import FAMILIES
 from hybrid_model.nn.whitened import WhitenedSpec
+from hybrid_model.training.model_spec import ModelSpec, model_digest
 
 #: What a network is compared with: its twin, taught by labels or by the recipe's teacher.
 Baseline = Literal["twin", "taught_twin"]
 #: Of the minutes of a run, what each has that is trained before it: its teacher, its twin.
 FIRST_MINUTES_SHARE = 1 / 3
+
+
+#: Teachers that no recipe trains.
+_NO_RECIPE = ("none", "twin", "model")
 
 
 class RecipeError(DewpointError, ValueError):
@@ -64,8 +69,9 @@ class Losses(BaseModel):
 
     `distillation` mixes into every exit's loss the Kullback-Leibler divergence from the final classifier's softened
     answer (Hinton et al. 2015, arXiv 1503.02531). `teacher` is a trained network that takes the final classifier's
-    place in that: `twin`, the own full-precision twin, or the name of a recipe. `teacher_share` of the final loss then
-    comes from the teacher's softened answer instead of the labels.
+    place in that: `twin`, the own full-precision twin; `model`, one that was trained elsewhere; or a recipe's name.
+    `teacher_share` of the final loss then comes from the teacher's softened answer instead of the labels. Where labels
+    take no part, samples need none.
     `two_stage`: first the backbone by its final loss, then the exits alone on the frozen backbone.
     """
 
@@ -83,7 +89,7 @@ class Recipe(BaseModel):
     """A whole training run.
 
     `augmentation` names the random changes to every batch (see `hybrid_model.training.augment`); pictures are moved by
-    up to `translate_px`, and a square of `cutout_px` is blanked.
+    up to `translate_px`, and a square of `cutout_px` is blanked. `model`: the teacher, where `losses.teacher` says so.
     `start`: random weights, or those of the trained full-precision twin. `full_precision` makes it the twin's own run:
     see `twin`.
     """
@@ -103,6 +109,7 @@ class Recipe(BaseModel):
     full_precision: bool = False
     schedule: Schedule
     losses: Losses = Losses()
+    model: ModelSpec | None = None
     operating_point: OperatingPoint = OperatingPoint()
 
     def build(self) -> Architecture:
@@ -143,7 +150,7 @@ class Recipe(BaseModel):
 
         In a run that is bounded in minutes it has a third of them, and another name.
         """
-        if self.losses.teacher in ("none", "twin"):
+        if self.losses.teacher in _NO_RECIPE:
             return None
         found = load_recipe(self.losses.teacher)
         return found if self.schedule.minutes is None else found.within(self.schedule.minutes * FIRST_MINUTES_SHARE)
@@ -168,7 +175,7 @@ class Recipe(BaseModel):
 
         Raises RecipeError where that is the twin itself, or there is none.
         """
-        if self.losses.teacher in ("none", "twin"):
+        if self.losses.teacher in _NO_RECIPE and self.losses.teacher != "model":
             raise RecipeError(f"recipe {self.name} has no teacher apart from its twin, so no twin can learn from it")
         return self._full_precision("taught-twin", teacher=self.losses.teacher)
 
@@ -212,13 +219,15 @@ class Recipe(BaseModel):
         teacher = self.teacher()
         if teacher is not None:
             body["teacher"] = teacher.fingerprint()
+        if self.model is not None:
+            body["model"]["path"] = model_digest(self.model.path)
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def within_minutes(recipe: Recipe, minutes: float, baselines: Collection[Baseline] = ()) -> Recipe:
     """The recipe for a run that is over after `minutes`, with its teacher and what of its twins has to be trained."""
     twins = {"twin"} if recipe.needs_twin else set()
-    first = len(twins | set(baselines)) + (recipe.losses.teacher not in ("none", "twin"))
+    first = len(twins | set(baselines)) + (recipe.losses.teacher not in _NO_RECIPE)
     return recipe.within(minutes / (1 + FIRST_MINUTES_SHARE * first))
 
 

@@ -49,7 +49,8 @@ class Trainer:
         teacher: Who the run learns from.
         stop: Asked after every step: whether to stop there.
 
-    Raises RecipeError for a recipe that cannot be built, TrainingError where one batch is more than there is.
+    Raises RecipeError for a recipe that cannot be built, TrainingError where one batch is more than there is, or
+    the data have another number of classes.
     """
 
     def __init__(
@@ -68,6 +69,11 @@ class Trainer:
         if self.steps_per_epoch == 0:
             raise TrainingError(
                 f"{dataset.name} has fewer training samples than one batch of {recipe.schedule.batch_size}"
+            )
+        if recipe.blueprint().classes != len(dataset.classes):
+            raise TrainingError(
+                f"recipe {recipe.name} has {recipe.blueprint().classes} classes, {dataset.name} {len(dataset.classes)}"
+                ": change architecture.classes, or dataset"
             )
         self._x = torch.from_numpy(dataset.train.x).to(device)
         self._y = torch.from_numpy(dataset.train.y).to(device)
