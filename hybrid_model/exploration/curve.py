@@ -63,12 +63,14 @@ def curve(
     exit_logits: npt.NDArray[np.floating[Any]],
     final_logits: npt.NDArray[np.floating[Any]],
     labels: npt.NDArray[np.integer[Any]],
+    in_domain: npt.NDArray[np.bool_] | None = None,
     edge_shares: Sequence[float] = EDGE_SHARES,
 ) -> list[WorkingPoint]:
     """Every non-empty subset of the exits at every edge share; the first point escalates all.
 
     exit_logits (N, E, K), final_logits (N, K), labels (N,), all of one split; `sample_bytes` of a sample sent whole, by
-    which the view `full` judges the twin. Temperatures and kind of score are the
+    which the view `full` judges the twin. in_domain (N, E): where the guards take samples in; None: everywhere.
+    Temperatures and kind of score are the
     manifest's. An exit that is switched off costs no energy. Labels judge what was decided; they decide nothing but
     the thresholds.
     """
@@ -81,6 +83,8 @@ def curve(
         ],
         axis=1,
     )
+    if in_domain is not None:
+        ranked = np.where(in_domain, ranked, np.inf)
     wrong = exit_logits.argmax(axis=2) != labels[:, None]
     final_right = final_logits.argmax(axis=1) == labels
     points: list[WorkingPoint] = []

@@ -18,6 +18,7 @@ from hybrid_model.exploration.latency import Latency, measure_latency
 from hybrid_model.exploration.space import ExplorationError, Space
 from hybrid_model.export import export_bundle
 from hybrid_model.nn import HybridNetwork
+from hybrid_model.runtime import EdgeEngine
 from hybrid_model.sample_size import mean_lossless_bytes
 from hybrid_model.training.loop import train
 from hybrid_model.training.prediction import predict
@@ -104,5 +105,6 @@ def run_trial(recipe: Recipe, bench: Bench, *, folder: Path, device: str | None,
         exit_logits=exit_logits,
         final_logits=final_logits,
         labels=tuning.y,
+        in_domain=EdgeEngine(written).exit_readings(tuning.x).in_domain,
     )
     return Trained(points, latency, network_id, len(run.history), round(run.seconds, 1), run.precision)

@@ -60,12 +60,17 @@ class WhatIfPath:
         classes: npt.NDArray[np.integer[Any]],
         cloud_class: npt.NDArray[np.integer[Any]],
         weights: Floats,
+        in_domain: npt.NDArray[np.bool_] | None = None,
     ) -> PathWeights:
         """What these samples add: scores and classes (N, E) at every exit, NaN for a score that there is none of.
+
+        in_domain (N, E): where the guards take samples in, the others leave at no threshold; None: everywhere.
 
         Scores are those that edges report, float32: a sample within that of a threshold may fall on its other side.
         """
         leaves = exits.leaves(scores[:, np.newaxis, :], self._thresholds[np.newaxis, :, :], self._kind)  # (N, P, E)
+        if in_domain is not None:
+            leaves &= in_domain[:, np.newaxis, :]
         left = leaves.any(axis=2)
         agrees = classes == cloud_class[:, np.newaxis]
         agreed = left & np.take_along_axis(agrees, leaves.argmax(axis=2), axis=1)

@@ -123,3 +123,13 @@ def test_a_trial_is_judged_by_its_most_accurate_point_that_comes_far_enough(poin
 def test_where_none_comes_far_enough_it_is_the_one_that_comes_farthest(points):
     near = [point for point in points if point.edge_share < 0.6]
     assert judged_point(near, 0.9).edge_share == max(point.edge_share for point in near)
+
+
+def test_what_a_guard_does_not_take_in_leaves_at_no_point(logits):
+    in_domain = np.ones((8, 2), dtype=np.bool_)
+    in_domain[[1, 5]] = False
+    points = curve(
+        MANIFEST, LATENCY, dataset_name="digits", sample_bytes=100.0,
+        exit_logits=logits[0], final_logits=logits[1], labels=LABELS, in_domain=in_domain,
+    )  # fmt: skip
+    assert max(one.edge_share for one in points) == 6 / 8

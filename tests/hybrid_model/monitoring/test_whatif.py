@@ -85,11 +85,24 @@ def test_from_an_audited_tenth_and_the_hard_ones_the_curve_is_that_of_all_sample
     hard = said.exit_index[rows] < 0
     seen = rows[hard | (random.random(len(rows)) < 0.1)]
     weights = np.where(said.exit_index[seen] < 0, 1.0, 10.0)
-    found = path.weigh(said.exit_score[seen], said.exit_class[seen], said.cloud_class[seen], weights)
+    inside = None if said.exit_in_domain is None else said.exit_in_domain[seen]
+    found = path.weigh(said.exit_score[seen], said.exit_class[seen], said.cloud_class[seen], weights, inside)
     told = what_if_curve(found.total, dict(enumerate(found.left)), dict(enumerate(found.agreed)))
     whole = curve(loaded, dataset, said)
     for point, truth in zip(told, whole.points, strict=True):
-        left = np.isin(np.arange(len(said.exit_index)), np.flatnonzero(said.exit_score[:, 0] < truth.thresholds[0]))
+        left = said.exit_score[:, 0] < truth.thresholds[0]
+        if said.exit_in_domain is not None:
+            left &= said.exit_in_domain[:, 0]
         agreement = float((~left | (said.exit_class[:, 0] == said.cloud_class)).mean())
         assert point.edge_share == pytest.approx(truth.edge_share, abs=0.03)
         assert point.agreement == pytest.approx(agreement, abs=0.01)
+
+
+def test_what_is_not_in_the_domain_leaves_at_no_point():
+    loaded = bundle.load(bundle.resolve("digits"))
+    assert loaded.manifest.calibration is not None
+    path = WhatIfPath(loaded.manifest.calibration)
+    scores, classes, cloud = np.zeros((2, 1)), np.zeros((2, 1), dtype=int), np.zeros(2, dtype=int)
+    found = path.weigh(scores, classes, cloud, np.array([1.0, 10.0]), np.array([[True], [False]]))
+    assert found.total == 11.0
+    assert found.left.max() == found.agreed.max() == 1.0
