@@ -212,10 +212,6 @@ def whitened(*, classes: int = 10, widths: Sequence[int] = (64, 256, 256), convo
     )
 
 
-FAMILIES = {
-    "resnet": resnet,
-    "wide_edge": wide_edge,
-    "digits": digits_net,
-    "sensor": sensor_net,
-    "whitened": whitened,
-}
+FAMILIES = {"resnet": resnet, "wide_edge": wide_edge, "digits": digits_net, "sensor": sensor_net}
+#: Families of networks that only teach.
+TEACHERS = {"whitened": whitened}

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hybrid_model.calibration import OperatingPoint
 from hybrid_model.errors import DewpointError
 from hybrid_model.nn.architecture import Architecture
-from hybrid_model.nn.backbones import FAMILIES
+from hybrid_model.nn.backbones import FAMILIES, TEACHERS
 from hybrid_model.nn.whitened import WhitenedSpec
 from hybrid_model.training.model_spec import ModelSpec, model_digest
 
@@ -127,10 +127,11 @@ class Recipe(BaseModel):
 
         Raises RecipeError if the family is unknown or refuses its arguments.
         """
-        if self.family not in FAMILIES:
-            raise RecipeError(f"recipe {self.name}: unknown family {self.family!r}; there are {', '.join(FAMILIES)}")
+        known: dict[str, Any] = {**FAMILIES, **TEACHERS}
+        if self.family not in known:
+            raise RecipeError(f"recipe {self.name}: unknown family {self.family!r}; there are {', '.join(known)}")
         try:
-            arch: Architecture | WhitenedSpec = FAMILIES[self.family](**self.architecture)  # type: ignore[operator]
+            arch: Architecture | WhitenedSpec = known[self.family](**self.architecture)
         except (TypeError, ValueError) as error:
             raise RecipeError(f"recipe {self.name}: {error}") from error
         exit_count = 0 if isinstance(arch, WhitenedSpec) else len(arch.exits)

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.early, pytest.mark.timeout(600)]
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     digits = data.load("digits", progress=False)
-    run = train(load_recipe("digits"), digits, folder=folder, device="cpu", progress=False, baseline=True)
+    run = train(load_recipe("digits"), digits, folder=folder, device="cpu", progress=False, baselines=["twin"])
     export_bundle(run, digits, folder / "digits.dew")
     return evaluate(bundle_file.load(folder / "digits.dew", cloud=True), digits)
 

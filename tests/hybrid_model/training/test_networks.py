@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -37,26 +38,37 @@ def test_a_whole_job_is_tried_in_seconds():
     assert done.stdout.count("digits-s") == 3
 
 
+def epochs_told(log: Path) -> int:
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def slice_until(places: list[str], log: Path, *, epochs: int) -> str:
+    """Trains until so many epochs are logged, then asks it to end; what it said."""
+    running = subprocess.Popen(command(*places), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    while epochs_told(log) < epochs and running.poll() is None:
+        pass
+    running.send_signal(signal.SIGTERM)
+    told, _ = running.communicate(timeout=120)
+    assert running.returncode == 0
+    return told
+
+
 def test_a_slice_ends_cleanly_and_the_next_one_goes_on(tmp_path):
     places = ["--checkpoints", str(tmp_path / "state"), "--bundles", str(tmp_path / "bundles"), "--only", "digits"]
-    first = subprocess.Popen(command(*places), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     log = tmp_path / "state" / "digits-twin-s0.jsonl"
-    while not log.exists() and first.poll() is None:
-        pass
-    first.send_signal(signal.SIGTERM)
-    told, _ = first.communicate(timeout=120)
-    assert first.returncode == 0
-    assert "goes on from here" in told
-    second = subprocess.run(
-        command(*places, "--minutes", "0.05"), cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    assert "goes on from here" in slice_until(places, log, epochs=1)
+    before = epochs_told(log)
+    assert "goes on from here" in slice_until(places, log, epochs=before + 1)
+    epochs = [json.loads(line)["epoch"] for line in log.read_text().splitlines()]
+    assert epochs == list(range(1, len(epochs) + 1)), "no epoch twice, none left out"
+    timed = subprocess.run(
+        command(*places, "--minutes", "0"), cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     )
-    assert "goes on from here" in second.stdout
-    assert len(log.read_text().splitlines()) > 1
+    assert "goes on from here" in timed.stdout
     listed = subprocess.run(
         command(*places, "--list"), cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     )
-    assert "digits-twin-s0" in listed.stdout
-    assert " 0 of" not in next(line for line in listed.stdout.splitlines() if "digits-twin-s0" in line)
+    assert f"{len(epochs)} of" in next(line for line in listed.stdout.splitlines() if "digits-twin-s0" in line)
 
 
 def test_the_bundle_of_a_job_is_whole(tmp_path):
