@@ -1,0 +1,5 @@
+"""The report of a network that was trained on somebody's own data: one page that needs no network, and its figures."""
+
+from hybrid_model.report.write import write_report
+
+__all__ = ["write_report"]
