@@ -12,7 +12,7 @@ __all__ = ["Axis", "Frame", "round_ticks"]
 #: Of the whole drawing, in its own units: it is scaled to the width that the page has.
 WIDTH: Final = 420
 HEIGHT: Final = 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 44
 _TICKS: Final = 5
 
 

@@ -145,7 +145,7 @@ def _views(manifest: Manifest, radio: energy.Radio) -> list[energy.View]:
 def _energy(
     manifest: Manifest, exit_share: Sequence[float], sample_bytes: float, radio: energy.Radio
 ) -> dict[str, list[dict[str, Any]]]:
-    """By view: joules of a sample on each path and in the mean; of the full-precision twin at the sensor, in the cloud."""
+    """By view: joules of a sample on each path, in the mean, and of the twin at the sensor and in the cloud."""
     layers, sent = manifest.layers, manifest.cut.bytes
     found: dict[str, list[dict[str, Any]]] = {}
     for view in _views(manifest, radio):

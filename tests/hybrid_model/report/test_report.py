@@ -13,11 +13,10 @@ from hybrid_model.data import SPLITS
 from hybrid_model.data.own import LeftOut, OwnData
 from hybrid_model.data.splits import stratified
 from hybrid_model.planning import Choice
-from hybrid_model.report import write_report
+from hybrid_model.report import samples_to_run, write_report
 from hybrid_model.report.axes import round_ticks
 from hybrid_model.report.figures import confusion_matrix
 from hybrid_model.report.page import byte_count, joules
-from hybrid_model.report.write import samples_to_run
 from hybrid_model.training import TrainingRun, load_recipe
 
 HOSTILE = '</title></style><script>alert("owned")</script><img src=http://example.org/x onerror=1>'
