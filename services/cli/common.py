@@ -94,7 +94,7 @@ def tell_written(path: Path, network_id: str) -> None:
     out.print(f"{path}: {path.stat().st_size:,} bytes, network id {network_id}", highlight=False)
 
 
-def write_json(path: Path | None, figures: dict[str, Any]) -> None:
+def write_json(path: Path | None, figures: dict[str, Any] | list[Any]) -> None:
     """Write the figures where a path is given."""
     if path is not None:
         path.write_text(json.dumps(figures, indent=2) + "\n")

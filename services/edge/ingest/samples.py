@@ -10,20 +10,19 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from hybrid_model.bundle import Input, Manifest
+from hybrid_model.bundle import Manifest
 from services.common.logs import SparseLog
-from services.edge.errors import EdgeError, StorageError
+from services.edge.errors import StorageError
 from services.edge.ingest.decoding import ReadingKind, SampleKind, payload_kind
 from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.window_eviction import WindowEviction
-from services.edge.ingest.windows import WindowAssembly
+from services.edge.ingest.windows import WindowAssembly, window_rule
 from services.edge.journal import Journal
 from services.edge.journal.in_hand import HASH_BYTES
 from services.edge.journal.records import Batch, Key, Rejection
-from services.edge.window import WindowRule
 from services.messages import MessageError, window_id
 from services.metrics import DeviceNames, EdgeMetrics
-from services.settings import InputSettings, Settings
+from services.settings import Settings
 
 __all__ = ["Candidate", "WholeSamples"]
 
@@ -62,7 +61,7 @@ class WholeSamples:
         self._assemblies = {
             index: WindowAssembly(
                 stored=journal.windows,
-                rule=_window_rule(edge.inputs[index], manifest.input),
+                rule=window_rule(edge.inputs[index], manifest.input),
                 metrics=metrics,
                 devices=devices,
                 channels=self._shape[2],
@@ -168,23 +167,6 @@ class WholeSamples:
             )
             for window in windows
         ]
-
-
-def _window_rule(settings: InputSettings, expected: Input) -> WindowRule:
-    """How the readings of an input become samples of the bundle. Raises EdgeError where they cannot."""
-    length = settings.window.length or expected.shape[1]
-    if length != expected.shape[1]:
-        raise EdgeError(f"input {settings.topic}: window.length {length} is not the bundle's {expected.shape[1]}")
-    hop = settings.window.hop or length
-    if hop > length:
-        raise EdgeError(f"input {settings.topic}: window.hop {hop} is greater than the length {length}")
-    return WindowRule(
-        length=length,
-        hop=hop,
-        period_s=None if expected.rate_hz is None else 1.0 / expected.rate_hz,
-        max_gap_s=settings.window.max_gap_s,
-        marks_kept=settings.window.marks_kept,
-    )
 
 
 def _hash(data: bytes) -> bytes:

@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from services.edge.errors import StorageError
+from hybrid_model.bundle import Input
+from services.edge.errors import EdgeError, StorageError
 from services.edge.journal.records import Batch
 from services.edge.journal.windows import StoredWindows
 from services.edge.window import Readings, Window, WindowRule, WindowState, advance, restarted
 from services.metrics import DeviceNames, EdgeMetrics
+from services.settings import InputSettings
 
-__all__ = ["WindowAssembly"]
+__all__ = ["WindowAssembly", "window_rule"]
 
 _DEVICES_MAX: Final = 2048
 _BYTES_MAX: Final = 64 << 20
@@ -124,3 +126,20 @@ class WindowAssembly:
             committed = self._recent[device] = _Committed(state, self._stored.marks_of(device))
         self._recent.move_to_end(device)
         return committed
+
+
+def window_rule(settings: InputSettings, expected: Input) -> WindowRule:
+    """How the readings of an input become samples of the bundle. Raises EdgeError where they cannot."""
+    length = settings.window.length or expected.shape[1]
+    if length != expected.shape[1]:
+        raise EdgeError(f"input {settings.topic}: window.length {length} is not the bundle's {expected.shape[1]}")
+    hop = settings.window.hop or length
+    if hop > length:
+        raise EdgeError(f"input {settings.topic}: window.hop {hop} is greater than the length {length}")
+    return WindowRule(
+        length=length,
+        hop=hop,
+        period_s=None if expected.rate_hz is None else 1.0 / expected.rate_hz,
+        max_gap_s=settings.window.max_gap_s,
+        marks_kept=settings.window.marks_kept,
+    )

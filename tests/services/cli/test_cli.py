@@ -22,6 +22,7 @@ OURS = (
     "stream",
     "demo",
     "doctor",
+    "try",
 )
 COMMANDS = (*OURS, "edge", "cloud", "console", "dead")
 
