@@ -23,6 +23,7 @@ OURS = (
     "demo",
     "doctor",
     "try",
+    "new",
 )
 COMMANDS = (*OURS, "edge", "cloud", "console", "dead")
 
