@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.deploy.conftest import DEPLOY, ROOT
 
 PACKAGES = ("services.sites", "hybrid_model.report")

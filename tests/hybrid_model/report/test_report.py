@@ -9,10 +9,12 @@ import pytest
 
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data
+from hybrid_model.calibration import calibrate, operating_point, wish_of
 from hybrid_model.data import SPLITS
 from hybrid_model.data.own import LeftOut, OwnData
 from hybrid_model.data.splits import stratified
 from hybrid_model.planning import Choice
+from hybrid_model.report import page as page_module
 from hybrid_model.report import samples_to_run, write_report
 from hybrid_model.report.axes import round_ticks
 from hybrid_model.report.figures import confusion_matrix
@@ -181,6 +183,33 @@ def test_an_uncalibrated_bundle_has_no_curve_and_no_promise(tmp_path):
     assert figures["curve"] is None
     assert figures["guarantee"] is None
     assert "has no calibrated path" in page
+
+
+def test_what_the_guard_holds_back_is_told_where_there_is_one(tmp_path):
+    loaded, whole = network("digits"), data.load("digits", progress=False)
+    wish = operating_point(wish_of(loaded.manifest), guard_share_lost=0.05)
+    found = calibrate(loaded, whole, wish)
+    guarded = dataclasses.replace(loaded, manifest=found.manifest, edge=found.edge)
+    figures, page = write(tmp_path, "digits", bundle=guarded)
+    assert figures["guarded_exits"] == [0]
+    assert figures["evaluation"]["guard"]["in_domain_share"] is not None
+    assert "The guard" in page
+
+
+def test_a_network_whose_exits_let_nobody_leave_has_a_page_too(tmp_path):
+    loaded = network("digits")
+    strict = tuple(one.model_copy(update={"threshold": -1.0}) for one in loaded.manifest.exits)
+    bare = loaded.manifest.model_copy(update={"calibration": None, "exits": strict})
+    figures, _ = write(tmp_path, "digits", bundle=dataclasses.replace(loaded, manifest=bare))
+    assert figures["evaluation"]["edge_share"] == 0
+    assert figures["load"][0]["hard_samples_per_s"] == 1
+
+
+def test_of_many_classes_the_confusion_is_a_picture_of_shades(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "NAMED_CLASSES_MAX", 5)
+    _, page = write(tmp_path, "digits")
+    assert '<svg class="shades" viewBox="0 0 10 10"' in page
+    assert '<table class="matrix">' not in page
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
