@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Final
 
@@ -208,6 +209,10 @@ def _filled(name: str, plan: SitePlan, **more: object) -> str:
     return template.substitute(_common(plan) | more)
 
 
+def _is_temporary(folder: Path) -> bool:
+    return any(folder.is_relative_to(place) for place in ("/tmp", "/var/tmp"))
+
+
 def _common(plan: SitePlan) -> dict[str, object]:
     facts, ports = plan.facts, plan.ports
     return {
@@ -215,6 +220,8 @@ def _common(plan: SitePlan) -> dict[str, object]:
         "worker": WORKER,
         "folder": plan.folder,
         "bundle": plan.bundle,
+        # A site below /tmp could not see itself.
+        "private_tmp": f"PrivateTmp={'no' if _is_temporary(plan.folder) else 'yes'}",
         "device": plan.devices[0],
         "account": facts.account,
         "cores": facts.cores,
