@@ -175,7 +175,7 @@ def compose(
         escalations=escalations,
         housekeeping=housekeeping,
         observer=observer,
-        routes=ExplainRoutes(engine=engine, manifest=manifest, recent=observer.recent),
+        routes=ExplainRoutes(engine=engine, manifest=manifest, recent=observer.recent, guard=settings.edge.guard),
     )
 
 

@@ -31,10 +31,11 @@ class ExplainRoutes:
         engine: The worker's.
         manifest: Its bundle's.
         recent: The worker's last inputs.
+        guard: Whether the guards of the exits are in force.
     """
 
-    def __init__(self, *, engine: Engine, manifest: Manifest, recent: RecentInputs) -> None:
-        self._engine, self._manifest, self._recent = engine, manifest, recent
+    def __init__(self, *, engine: Engine, manifest: Manifest, recent: RecentInputs, guard: bool) -> None:
+        self._engine, self._manifest, self._recent, self._guard = engine, manifest, recent, guard
         self._cells_max = _CELLS_MAX_NUMPY if engine.kernel == "numpy" else CELLS_MAX
         self._computing = threading.Lock()
 
@@ -68,7 +69,12 @@ class ExplainRoutes:
             return _failure(429, "another explanation is being computed", "ask again in a second")
         try:
             found = explain(
-                self._engine, self._manifest, one.array, thresholds=one.thresholds, cells_max=self._cells_max
+                self._engine,
+                self._manifest,
+                one.array,
+                thresholds=one.thresholds,
+                guard=self._guard,
+                cells_max=self._cells_max,
             )
         finally:
             self._computing.release()

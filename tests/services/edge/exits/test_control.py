@@ -21,7 +21,15 @@ from services.settings import load
 from tests.services.edge.site import ALL_LEAVE, SITE, WORKER, Site, network, pixels, sample
 from tests.services.edge.stand_in import GuardedEngine
 
-DIGITS = network("digits")  # points 42 to 51 of 0 to 51 passed; the working point is 38
+DIGITS = network("digits")
+_CALIBRATION = DIGITS.manifest.calibration
+assert _CALIBRATION is not None
+assert _CALIBRATION.start is not None
+assert _CALIBRATION.passed is not None
+START, PASSED, WORKING = _CALIBRATION.start, _CALIBRATION.passed, _CALIBRATION.point
+LAST = len(_CALIBRATION.path) - 1
+#: A point that passed.
+HOLDS = (START + PASSED) // 2
 EVERYTHING = {"allow_uncalibrated": True}
 SHARE = Control("budget", budget=Budget("escalated_share", 0.2))
 
@@ -67,9 +75,9 @@ class Clock:
 def test_a_set_point_is_acknowledged_followed_and_taken_back(site, wait_for):
     site.start_edge(control=EVERYTHING)
     wait_for(lambda: told(site).get("source") == "settings", "the first status")
-    assert told(site) | {"position": 38.0} == {
-        "mode": "fixed", "point": 38, "position": 38.0, "budget": None, "measured": None, "source": "settings",
-        "calibrated": False, "refused": None, "error": None, "set_points": 0,
+    assert told(site) | {"position": float(WORKING)} == {
+        "mode": "fixed", "point": WORKING, "position": float(WORKING), "budget": None, "measured": None,
+        "source": "settings", "calibrated": START <= WORKING <= PASSED, "refused": None, "error": None, "set_points": 0,
     }  # fmt: skip
 
     send(site, Control("fixed", 0))
@@ -80,26 +88,26 @@ def test_a_set_point_is_acknowledged_followed_and_taken_back(site, wait_for):
     wait_for(lambda: site.count("escalations_total", device="camera", again="no") == 20, "all of them to rise")
     assert site.count("exit_threshold", exit="0") == 0.0
 
-    send(site, Control("fixed", 51))
-    wait_for(lambda: told(site).get("point") == 51, "the acknowledgement")
+    send(site, Control("fixed", LAST))
+    wait_for(lambda: told(site).get("point") == LAST, "the acknowledgement")
     site.publish("camera", *(sample(number) for number in range(20, 40)))
     wait_for(lambda: site.count("exits_total", device="camera", exit="0", reason="confident") == 20, "all to leave")
 
     send(site, b"")
     wait_for(lambda: told(site).get("source") == "settings", "the settings again")
-    assert told(site)["point"] == 38
+    assert told(site)["point"] == WORKING
     assert site.count("control_set_points_total", outcome="accepted") == 3
 
 
 @pytest.mark.parametrize("mqtt_broker", ["nats", "mosquitto"], indirect=True)
 def test_a_worker_that_starts_finds_the_set_point_that_is_retained_though_its_session_is_old(site, wait_for):
-    send(site, Control("fixed", 45))
+    send(site, Control("fixed", HOLDS))
 
     for _ in range(2):
         site.start_edge()
-        wait_for(lambda: told(site).get("point") == 45, "the set-point")
+        wait_for(lambda: told(site).get("point") == HOLDS, "the set-point")
         assert told(site)["calibrated"] is True
-        assert site.count("control_position") == 45
+        assert site.count("control_position") == HOLDS
         site.stop_edge()
         wait_for(lambda: Status.decode(site.statuses[-1]).state == "stopped", "its farewell")
         assert told(site) == {}
@@ -107,8 +115,8 @@ def test_a_worker_that_starts_finds_the_set_point_that_is_retained_though_its_se
 
 def test_what_cannot_be_followed_is_refused_counted_and_leaves_control_as_it_was(site, wait_for):
     site.start_edge()
-    send(site, Control("fixed", 45))
-    wait_for(lambda: told(site).get("point") == 45, "a first set-point")
+    send(site, Control("fixed", HOLDS))
+    wait_for(lambda: told(site).get("point") == HOLDS, "a first set-point")
     refused = (
         Control("fixed", 3),
         b"\xff garbage",
@@ -120,32 +128,33 @@ def test_what_cannot_be_followed_is_refused_counted_and_leaves_control_as_it_was
     for count, one in enumerate(refused, start=1):
         send(site, one)
         wait_for(lambda count=count: told(site).get("set_points") == 1 + count, "the refusal")
-        assert told(site)["point"] == 45
+        assert told(site)["point"] == HOLDS
         assert told(site)["refused"]
         assert told(site)["error"] is None
 
     assert site.count("control_set_points_total", outcome="refused") == len(refused)
     site.publish("camera", sample(1))
     wait_for(lambda: site.finals() or site.heard, "the worker goes on")
-    send(site, Control("fixed", 44))
-    wait_for(lambda: told(site).get("point") == 44, "the next good one")
+    send(site, Control("fixed", HOLDS - 1))
+    wait_for(lambda: told(site).get("point") == HOLDS - 1, "the next good one")
     assert told(site)["refused"] is None
 
 
 def test_set_points_are_no_samples_and_are_acknowledged_to_the_broker(site, wait_for):
     site.start_edge()
-    for point in range(42, 52):
+    points = range(START, PASSED + 1)
+    for point in points:
         send(site, Control("fixed", point))
-    wait_for(lambda: told(site).get("set_points") == 10, "all set-points")
+    wait_for(lambda: told(site).get("set_points") == len(points), "all set-points")
 
-    wait_for(lambda: site.count("messages_acknowledged_total") == 10, "their acknowledgements")
+    wait_for(lambda: site.count("messages_acknowledged_total") == len(points), "their acknowledgements")
     assert site.count("drops_total", reason="unknown_topic") == 0
     assert not site.heard
 
 
 def test_pinned_thresholds_obey_no_set_point(site, wait_for):
     site.start_edge(thresholds=ALL_LEAVE)
-    send(site, Control("fixed", 45))
+    send(site, Control("fixed", HOLDS))
     wait_for(lambda: told(site).get("set_points") == 1, "the refusal")
 
     assert "edge.thresholds" in told(site)["refused"]
@@ -173,14 +182,14 @@ def test_while_a_budget_is_kept_the_status_says_how_it_fares(site, wait_for):
 @pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True)
 def test_after_the_broker_restarted_the_status_tells_the_set_point_again(site, wait_for):
     site.start_edge()
-    send(site, Control("fixed", 45))
-    wait_for(lambda: told(site).get("point") == 45, "the set-point")
+    send(site, Control("fixed", HOLDS))
+    wait_for(lambda: told(site).get("point") == HOLDS, "the set-point")
 
     site.broker.stop()
     site.broker.start()
 
     wait_for(lambda: told(site).get("set_points", 0) >= 2, "the set-point that the broker kept", timeout_s=30)
-    assert told(site)["point"] == 45
+    assert told(site)["point"] == HOLDS
     assert Status.decode(site.statuses[-1]).state == "online"
 
 
@@ -231,7 +240,7 @@ def test_no_set_point_takes_the_guard_off():
     settings = load(overrides={"edge": {"control": EVERYTHING}}).edge
     engine = GuardedEngine(DIGITS)
     exits = ExitControl(settings=settings, manifest=DIGITS.manifest, engine=engine, metrics=EdgeMetrics())
-    exits.set_point(Control("fixed", 51).encode())
+    exits.set_point(Control("fixed", LAST).encode())
 
     result = exits.infer(np.zeros((1, 8, 8, 1), np.uint8))
 
@@ -254,15 +263,15 @@ def test_a_budget_that_cannot_be_kept_is_told():
     clock = Clock()
     exits, metrics = alone({"control": {"mode": "budget", "budget": "escalations_per_s", "value": 0.0}}, clock=clock)
     batch = np.stack([pixels(number) for number in range(32)])  # noise, at which the network is at a loss
-    exits._path._thresholds = [(-1.0,)] * 52  # whatever the position, all rise
+    exits._path._thresholds = [(-1.0,)] * (LAST + 1)  # whatever the position, all rise
 
     for _ in range(60):
         exits.infer(batch)
         clock.now += 1.0
         exits.tick(waiting=0, fill=0.0)
 
-    assert exits.position == 51
-    assert "the budget is not kept: the exits stand at the path's last point, 51" in exits.status()["error"]
+    assert exits.position == LAST
+    assert f"the budget is not kept: the exits stand at the path's last point, {LAST}" in exits.status()["error"]
     assert metrics.registry.get_sample_value("dewpoint_control_saturated") == 1.0
 
 
@@ -298,12 +307,12 @@ def test_the_log_tells_a_budget_by_name_and_value():
 
 def test_only_time_beside_the_calibrated_part_is_counted():
     clock = Clock()
-    exits, metrics = alone({"control": {"point": 45}}, clock=clock)
+    exits, metrics = alone({"control": {"point": HOLDS}}, clock=clock)
     clock.now += 10.0
     exits.tick(waiting=0, fill=0.0)
     assert metrics.registry.get_sample_value("dewpoint_control_uncalibrated_seconds_total") == 0.0
 
-    exits, metrics = alone({"control": {"point": 41, **EVERYTHING}}, clock=clock)
+    exits, metrics = alone({"control": {"point": START - 1, **EVERYTHING}}, clock=clock)
     clock.now += 10.0
     exits.tick(waiting=0, fill=0.0)
     assert metrics.registry.get_sample_value("dewpoint_control_uncalibrated_seconds_total") == 10.0
@@ -312,7 +321,7 @@ def test_only_time_beside_the_calibrated_part_is_counted():
 def test_a_set_point_that_was_cleared_while_nobody_kept_our_session_ends():
     clock = Clock()
     exits, _ = alone(clock=clock)
-    exits.set_point(Control("fixed", 45).encode())
+    exits.set_point(Control("fixed", HOLDS).encode())
 
     exits.session_opened(session_present=True)
     clock.now += 60.0
@@ -321,13 +330,13 @@ def test_a_set_point_that_was_cleared_while_nobody_kept_our_session_ends():
 
     exits.session_closed()
     exits.session_opened(session_present=False)
-    exits.set_point(Control("fixed", 45).encode())  # it is retained
+    exits.set_point(Control("fixed", HOLDS).encode())  # it is retained
     clock.now += 60.0
     exits.tick(waiting=0, fill=0.0)
     assert exits.status()["source"] == "setpoint"
 
     exits.session_closed()
-    exits.set_point(Control("fixed", 45).encode())  # a broker may send it before it acknowledges the subscription
+    exits.set_point(Control("fixed", HOLDS).encode())  # a broker may send it before it acknowledges the subscription
     exits.session_opened(session_present=False)
     clock.now += 60.0
     exits.tick(waiting=0, fill=0.0)
@@ -338,7 +347,7 @@ def test_a_set_point_that_was_cleared_while_nobody_kept_our_session_ends():
     clock.now += 60.0
     exits.tick(waiting=0, fill=0.0)
     assert exits.status()["source"] == "settings"
-    assert exits.position == 38
+    assert exits.position == WORKING
 
 
 def test_a_new_budget_begins_where_the_exits_stand_and_the_old_one_is_no_longer_shown():
@@ -362,9 +371,9 @@ def uncalibrated() -> Any:
 @pytest.mark.parametrize(
     ("edge", "says"),
     [
-        ({"control": {"point": 41}}, "only the points 42 to 51 passed"),
-        ({"control": {"point": 52, "allow_uncalibrated": True}}, "points 0 to 51"),
-        ({"control": {"point": 45}, "thresholds": [0.1]}, "edge.thresholds"),
+        ({"control": {"point": START - 1}}, f"only the points {START} to {PASSED} passed"),
+        ({"control": {"point": LAST + 1, "allow_uncalibrated": True}}, f"points 0 to {LAST}"),
+        ({"control": {"point": HOLDS}, "thresholds": [0.1]}, "edge.thresholds"),
         ({"thresholds": [0.1, 0.2]}, "digits has 1 exits"),
     ],
     ids=str,
