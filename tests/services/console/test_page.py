@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hybrid_model import bundle
 from services.console.page.wording import count, percent
 from services.feature_stream import EdgeFeatures
 from services.messages import Escalation, Sample, Status, status_topic
@@ -21,6 +22,9 @@ pytestmark = pytest.mark.timeout(300)
 
 HOSTILE = '<img src=x onerror="window.hacked=1"></script><script>window.hacked=1</script>{{7*7}}'
 LEVELS = "[data-testid=slider] [tabindex]"
+PATH = bundle.load(bundle.resolve("digits")).manifest.calibration
+assert PATH is not None
+LAST = len(PATH.path) - 1
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +77,7 @@ def test_the_numbers_are_those_of_the_workers_counters(site, visit, wait_for):
 
 
 def test_workers_are_told_with_kernel_bundle_and_control(site, visit):
-    visit.until("workers", "point 38")
+    visit.until("workers", f"point {PATH.point}")
     shown = visit.text("workers")
     assert all(word in shown for word in ("edge-1", "cloud-1", "online", "digits@"))
     assert "online" in visit.page.inner_text("header")
@@ -114,10 +118,10 @@ def test_moving_the_slider_changes_the_exit_share(site, visit, wait_for):
     visit.page.focus(LEVELS)
     for _ in range(6):
         visit.page.keyboard.press("PageUp")
-    visit.until("set-point", "point 51")
-    wait_for(lambda: site.total("control_position") == 51, "the edge worker at point 51", timeout_s=30)
+    visit.until("set-point", f"point {LAST}")
+    wait_for(lambda: site.total("control_position") == LAST, "the edge worker at the last point", timeout_s=30)
     site.send(100, wait_for=wait_for)
-    assert site.total("exits_total", reason="confident") >= before[0] + 90
+    assert site.total("exits_total", reason="confident") >= before[0] + 80  # guards hold some back
 
 
 def test_a_budget_is_sent_and_followed_and_taken_away_again(site, visit):
