@@ -18,7 +18,10 @@ _LABEL = ("label",)
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns; None where files have no such column, or times are written dates. `dropped`: columns of text that are no channels."""
+    """Names of columns; None where files have no such column. `time_unit`: None for dates, or not known yet.
+
+    `dropped`: columns that are no channels, since they hold text or have no name.
+    """
 
     device: str | None
     time: str | None
@@ -52,6 +55,7 @@ def find_columns(
             "--label-column"
         )
     taken = {found_device, found_time, found_label}
+    dropped: tuple[str, ...] = ()
     if channels is not None:
         for name in channels:
             _must_be_there(source, header, name, "--channels")
@@ -59,7 +63,7 @@ def find_columns(
                 raise ReadingsError(f"{source}: column {name!r} is no channel; leave it out of --channels")
             if name in text:
                 raise ReadingsError(f"{source}: column {name!r} holds text; a channel holds numbers: leave it out")
-        chosen, dropped = tuple(channels), ()
+        chosen = tuple(channels)
     else:
         rest = [name for name in header if name not in taken]
         # A table written by pandas begins with a column without a name, the number of the row.
@@ -73,9 +77,7 @@ def find_columns(
     return Columns(found_device, found_time, unit, found_label, chosen, dropped)
 
 
-def _named(
-    source: str, header: Sequence[str], given: str | None, usual: Sequence[str], option: str
-) -> str | None:
+def _named(source: str, header: Sequence[str], given: str | None, usual: Sequence[str], option: str) -> str | None:
     if given is not None:
         _must_be_there(source, header, given, option)
         return given

@@ -36,7 +36,9 @@ def divide(
     held = _held(windows, present)
     shared = (held > 0).sum(axis=0) >= 2  # (K,): classes that more than one device has
     if by == "device" and len(present) < 2:
-        raise ReadingsError(f"all readings are of {devices[present[0]]}: they cannot be split by device; take --split time")
+        raise ReadingsError(
+            f"all readings are of {devices[present[0]]}: they cannot be split by device; take --split time"
+        )
     if by is None:
         by = "device" if len(present) >= 2 and shared.sum() >= max(2, len(shared) / 2) else "time"
     if by == "time":
@@ -77,8 +79,8 @@ def _by_device(
         rest = assigned == TRAIN
         assigned[rest] = _by_time(windows, rest, _REST_SHARES)[rest]
         lines.append(
-            f"split by device: {names['test']} for the test; of {len(present)} devices none can be set aside for tuning "
-            f"and calibration, which are the last 30 % of each class of {names['train']}"
+            f"split by device: {names['test']} for the test; of {len(present)} devices none can be set aside for "
+            f"tuning and calibration, which are the last 30 % of each class of {names['train']}"
         )
     else:
         lines.append(
@@ -88,16 +90,15 @@ def _by_device(
     return assigned, lines
 
 
-def _best(
-    held: npt.NDArray[np.int64], shared: npt.NDArray[np.bool_], counts: Sequence[int]
-) -> npt.NDArray[np.int8]:
+def _best(held: npt.NDArray[np.int64], shared: npt.NDArray[np.bool_], counts: Sequence[int]) -> npt.NDArray[np.int8]:
     """A split (D,) for each device, in which every class trains and each split has the classes' shares as near as may
     be. Of a fixed number of tries at random, so the same on every machine."""
     random = np.random.RandomState(0)  # its stream is frozen, Generator's is not
     of_class = held / held.sum(axis=0)
     # Who alone has a class has to train.
-    pinned = (held[:, ~shared] > 0).any(axis=1)
-    best, best_cost = None, np.inf
+    pinned: npt.NDArray[np.bool_] = np.asarray((held[:, ~shared] > 0).any(axis=1))
+    best: npt.NDArray[np.int8] = np.full(len(held), TRAIN, np.int8)
+    best_cost = np.inf
     for _ in range(_TRIALS):
         order = random.permutation(len(held))
         order = np.concatenate([order[~pinned[order]], order[pinned[order]]])
@@ -116,13 +117,10 @@ def _best(
                 )
         if cost < best_cost:
             best, best_cost = split_of, cost
-    assert best is not None
     return best
 
 
-def _by_time(
-    windows: Windows, which: npt.NDArray[np.bool_], shares: Sequence[float]
-) -> npt.NDArray[np.int8]:
+def _by_time(windows: Windows, which: npt.NDArray[np.bool_], shares: Sequence[float]) -> npt.NDArray[np.int8]:
     """The windows of `which` (N,) by time: of each device and class the first ones train."""
     assigned = np.full(len(windows), -1, np.int8)
     bounds = np.cumsum(shares)[:-1]

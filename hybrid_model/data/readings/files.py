@@ -38,7 +38,9 @@ def arrow() -> Any:
         import pyarrow.csv
         import pyarrow.parquet
     except ImportError:
-        raise ReadingsError("reading CSV and Parquet needs pyarrow; install it: pip install 'dewpoint[train]'") from None
+        raise ReadingsError(
+            "reading CSV and Parquet needs pyarrow; install it: pip install 'dewpoint[train]'"
+        ) from None
     return pa
 
 

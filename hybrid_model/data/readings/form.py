@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hybrid_model.data.readings.error import ReadingsError
 
-__all__ = ["GAP_PERIODS", "SplitBy", "ReadingsForm", "TimeUnit"]
+__all__ = ["GAP_PERIODS", "ReadingsForm", "SplitBy", "TimeUnit"]
 
 SplitBy = Literal["device", "time"]
 TimeUnit = Literal["s", "ms", "us", "ns"]

@@ -28,7 +28,9 @@ def in_order(table: Table, source: str, column: str) -> Table:
     Raises ReadingsError where there is none, or they are measured values and no classes.
     """
     if not table.labels:
-        raise ReadingsError(f"{source}: column {column!r} is empty; every reading that shall teach needs the name of a class")
+        raise ReadingsError(
+            f"{source}: column {column!r} is empty; every reading that shall teach needs the name of a class"
+        )
     names = [re.split("[.,]", name)[0] if _WHOLE.match(name) else name for name in table.labels]
     numbers = [_number(name) for name in names]
     distinct = sorted(set(names))
@@ -38,8 +40,8 @@ def in_order(table: Table, source: str, column: str) -> Table:
         if decimal and len(distinct) > _DECIMAL_CLASSES_MAX:
             raise ReadingsError(
                 f"{source}: column {column!r} holds measured values ({', '.join(decimal[:3])}, ...; {len(distinct):,} "
-                "different ones) and no classes; a network of this kind tells classes apart and predicts no number: write "
-                "a column with the names of ranges, or name another with --label-column"
+                "different ones) and no classes; a network of this kind tells classes apart and predicts no number: "
+                "write a column with the names of ranges, or name another with --label-column"
             )
     if len(distinct) > _CLASSES_MAX:
         raise ReadingsError(
@@ -67,7 +69,9 @@ def check_classes(
     if len(kept) < 2:
         only = f"only the class {labels[kept[0]]!r} has" if len(kept) else "no class has"
         others = "" if not few else f" ({'; '.join(f'{one.source}: {one.reason}' for one in few[:3])})"
-        raise ReadingsError(f"{path}: {only} {least} windows or more{others}; there have to be two classes to tell apart")
+        raise ReadingsError(
+            f"{path}: {only} {least} windows or more{others}; there have to be two classes to tell apart"
+        )
     code = np.full(len(labels), -1, np.int64)
     code[kept] = np.arange(len(kept))
     windows = windows.take(counts[windows.label] >= least)

@@ -44,9 +44,10 @@ def chosen_length(
         why = "as asked"
     length = _permitted(wanted)
     if not LENGTHS[0] <= length <= LENGTHS[1]:
+        shortest_s, longest_s = (number / rate_hz for number in LENGTHS)
         raise ReadingsError(
             f"a window of {window_s:g} s has {wanted:,} readings at {rate_hz:g} Hz, {LENGTHS[0]} to {LENGTHS[1]:,} are "
-            f"possible: take a --window-s from {LENGTHS[0] / rate_hz:.3g} to {LENGTHS[1] / rate_hz:.3g}, or another --rate-hz"
+            f"possible: take a --window-s from {shortest_s:.3g} to {longest_s:.3g}, or another --rate-hz"
         )
     hop = length // 2 if hop_s is None else round(hop_s * rate_hz)
     if not 1 <= hop <= length:
@@ -54,8 +55,10 @@ def chosen_length(
             f"--hop-s {hop_s:g} is {hop} readings, 1 to {length} (a window) are possible at {rate_hz:g} Hz"
         )
     rounded = "" if length == wanted else f", {wanted} made a multiple of {_HALVINGS * stem_stride(length)}"
-    return length, hop, (
-        f"windows of {length} readings ({length / rate_hz:.4g} s at {rate_hz:g} Hz), one every {hop}: {why}{rounded}"
+    return (
+        length,
+        hop,
+        (f"windows of {length} readings ({length / rate_hz:.4g} s at {rate_hz:g} Hz), one every {hop}: {why}{rounded}"),
     )
 
 

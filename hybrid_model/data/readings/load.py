@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hybrid_model.data.dataset import SPLITS, Dataset, Split
-from hybrid_model.data.own import LeftOut, OwnData
-from hybrid_model.data.readings.columns import Columns, find_columns
+from hybrid_model.data.own import OwnData
+from hybrid_model.data.readings.channels import checked_channels
+from hybrid_model.data.readings.columns import Columns
+from hybrid_model.data.readings.copies import without_copies
 from hybrid_model.data.readings.division import divide
 from hybrid_model.data.readings.error import ReadingsError
-from hybrid_model.data.readings.files import arrow, csv_form, files_in, is_parquet, text_columns
 from hybrid_model.data.readings.form import ReadingsForm, SplitBy, TimeUnit
 from hybrid_model.data.readings.labels import check_classes, in_order
 from hybrid_model.data.readings.length import chosen_length
-from hybrid_model.data.readings.read import read_table
+from hybrid_model.data.readings.opening import opened
 from hybrid_model.data.readings.recordings import Recording, measured_rate, recordings
-from hybrid_model.data.readings.table import Table
 from hybrid_model.data.readings.windows import Windows, block_digests, cut_windows
 
-__all__ = ["OwnReadings", "load_readings", "opened"]
+__all__ = ["OwnReadings", "load_readings"]
 
 #: A class with fewer windows cannot be learned, and what is measured of it says nothing.
 CLASS_WINDOWS_MIN = 10
@@ -64,14 +66,22 @@ def load_readings(
     Raises ReadingsError, in one line with the remedy.
     """
     path = Path(path)
-    given = {"device": device, "time": time, "time_unit": time_unit, "label": label, "channels": channels}
+    given: dict[str, Any] = {
+        "device": device,
+        "time": time,
+        "time_unit": time_unit,
+        "label": label,
+        "channels": channels,
+    }
     table, columns, notes = opened(path, given)
     if columns.device is None:
-        notes.append(f"no column 'device' or 'subject': {'each file is' if len(table.devices) > 1 else 'all is of'} one")
+        notes.append(
+            f"no column 'device' or 'subject': {'each file is' if len(table.devices) > 1 else 'all is of'} one"
+        )
     table = in_order(table, str(path), columns.label)
-    table, constant_notes = _checked_channels(table, path, chosen=channels is not None)
+    table, constant_notes = checked_channels(table, path, chosen=channels is not None)
     notes += constant_notes
-    columns = Columns(columns.device, columns.time, columns.time_unit, columns.label, table.channels, columns.dropped)
+    columns = dataclasses.replace(columns, channels=table.channels)
     rate = measured_rate(table, rate_hz)
     if rate.resampled:
         notes.append(
@@ -81,13 +91,13 @@ def load_readings(
     notes += cuts.told()
     length, hop, length_note = chosen_length(found, rate.rate_hz, window_s, hop_s)
     notes.append(length_note)
-    found, copies = _without_copies(found, length, table.devices)
+    found, copies = without_copies(found, length, table.devices)
     windows = cut_windows(found, length, hop)
     _must_have_some(path, windows, found)
     if len(windows) * length * len(table.channels) * 4 > _WINDOW_BYTES_MAX:
         raise ReadingsError(
-            f"{path}: {len(windows):,} windows take more than {_WINDOW_BYTES_MAX >> 30} GiB; give fewer files, a longer "
-            "--hop-s or fewer --channels"
+            f"{path}: {len(windows):,} windows take more than {_WINDOW_BYTES_MAX >> 30} GiB; give fewer files, "
+            "a longer --hop-s or fewer --channels"
         )
     if windows.mixed:
         notes.append(f"{windows.mixed:,} windows are left out since labels change within them")
@@ -112,105 +122,23 @@ def load_readings(
     )
 
 
-def opened(path: Path, given: dict[str, object]) -> tuple[Table, Columns, list[str]]:
-    """The table of the files, their columns and what is to be told. Raises ReadingsError."""
-    pa = arrow()
-    notes: list[str] = []
-    files, columns = [], None
-    for file in files_in(path):
-        if is_parquet(file):
-            from pyarrow import parquet
-
-            try:
-                schema = parquet.read_schema(file)
-            except (OSError, pa.ArrowException) as error:
-                raise ReadingsError(f"{file}: is no Parquet file ({str(error).splitlines()[0]})") from None
-            form, header = None, tuple(schema.names)
-            text = {f.name for f in schema if not (pa.types.is_integer(f.type) or pa.types.is_floating(f.type))}
-        else:
-            form = csv_form(file)
-            header, text = form.columns, text_columns(form)
-            if form.encoding != "utf-8":
-                notes.append(f"{file.name} is no UTF-8: read as {form.encoding}")
-            if form.delimiter != "," or form.decimal != ".":
-                notes.append(f"{file.name}: columns are separated by {form.delimiter!r}, decimals by {form.decimal!r}")
-        if columns is None:
-            columns = find_columns(str(file), header, text, **given)  # type: ignore[arg-type]
-            if columns.dropped:
-                notes.append(f"no channels, since they hold text or have no name: {', '.join(map(repr, columns.dropped))}")
-        needed = {*columns.channels, columns.device, columns.time, columns.label} - {None}
-        if not needed <= set(header):
-            lacking = sorted(map(str, needed - set(header)))[0]
-            raise ReadingsError(f"{file}: has no column {lacking!r}, as other files of {path} have; add it, or move it away")
-        files.append((file, form))
-    assert columns is not None
-    table, unit = read_table(files, columns)
-    if not len(table):
-        raise ReadingsError(f"{path}: holds a header and no readings")
-    return table, Columns(
-        columns.device, columns.time, unit, columns.label, columns.channels, columns.dropped
-    ), notes  # fmt: skip
-
-
-def _checked_channels(table: Table, path: Path, *, chosen: bool) -> tuple[Table, list[str]]:
-    """Without channels that only count rows; raises ReadingsError where one is empty mostly."""
-    notes: list[str] = []
-    kept = []
-    for number, name in enumerate(table.channels):
-        column = table.values[:, number]
-        empty = float(np.isnan(column).mean())
-        if empty > 0.5:
-            raise ReadingsError(
-                f"{path}: column {name!r} is empty in {empty:.0%} of the rows; leave it out with --channels, or fill it in"
-            )
-        steps = column[1:1000] - column[:999][: len(column[1:1000])]
-        if not chosen and len(table) > 2 and (steps == 1).all() and (np.diff(column[:: max(1, len(column) // 1000)]) > 0).all():
-            notes.append(f"column {name!r} counts rows and is no channel; --channels would take it")
-            continue
-        kept.append(number)
-        if np.nanmin(column) == np.nanmax(column):
-            notes.append(f"channel {name!r} is constant and tells nothing; --channels without it makes the network smaller")
-    if not kept:
-        raise ReadingsError(f"{path}: has no channel but one that counts rows; name the columns with --channels")
-    if len(kept) < len(table.channels):
-        table = Table(
-            np.ascontiguousarray(table.values[:, kept]), table.device, table.label, table.time_s, table.devices,
-            table.labels, tuple(table.channels[number] for number in kept),
-        )  # fmt: skip
-    return table, notes
-
-
-def _without_copies(
-    found: Sequence[Recording], length: int, devices: Sequence[str]
-) -> tuple[list[Recording], list[LeftOut]]:
-    """Without recordings that are the same as one before, value for value: one could train, and its copy judge."""
-    seen: dict[bytes, Recording] = {}
-    kept, copies = [], []
-    for recording in found:
-        if len(recording.values) < length:
-            kept.append(recording)
-            continue
-        digest = hashlib.sha256(np.ascontiguousarray(recording.values)).digest()
-        first = seen.setdefault(digest, recording)
-        if first is recording or recording.values.min() == recording.values.max():
-            kept.append(recording)
-        else:
-            copies.append(LeftOut(devices[recording.device], f"a copy of a recording of {devices[first.device]}"))
-    return kept, copies
-
-
 def _must_have_some(path: Path, windows: Windows, found: Sequence[Recording]) -> None:
     if len(windows):
         return
     longest = max((len(recording.values) for recording in found), default=0)
     raise ReadingsError(
-        f"{path}: no window of {windows.length} readings without a gap and with one label (the longest stretch without a "
-        f"gap has {longest}); take a shorter --window-s, or mend times and labels"
+        f"{path}: no window of {windows.length} readings without a gap and with one label (the longest stretch without "
+        f"a gap has {longest}); take a shorter --window-s, or mend times and labels"
     )
 
 
 def _dataset(
-    path: Path, windows: Windows, assigned: np.ndarray, classes: tuple[str, ...], columns: Columns, rate_hz: float  # type: ignore[type-arg]
+    path: Path,
+    windows: Windows,
+    assigned: npt.NDArray[np.int8],
+    classes: tuple[str, ...],
+    columns: Columns,
+    rate_hz: float,
 ) -> tuple[Dataset, dict[str, Windows]]:
     parts = {name: windows.take(assigned == number) for number, name in enumerate(SPLITS)}
     splits = {
@@ -220,7 +148,10 @@ def _dataset(
         name=path.name.partition(".")[0] or "readings",
         classes=classes,
         kind="sensor",
-        **splits,
+        train=splits["train"],
+        tuning=splits["tuning"],
+        calibration=splits["calibration"],
+        test=splits["test"],
         channels=columns.channels,
         rate_hz=rate_hz,
         hop=windows.hop,
@@ -229,14 +160,14 @@ def _dataset(
 
 
 def _thin(dataset: Dataset, path: Path) -> list[str]:
-    """What is to be told of splits that lack classes; raises ReadingsError where there is too little to train or judge."""
+    """What is to be told of splits that lack classes. Raises ReadingsError where there is too little of a split."""
     notes = []
     for name, least in _SPLIT_WINDOWS_MIN.items():
         split = dataset.split(name)
         if len(split) < least:
             raise ReadingsError(
-                f"{path}: {len(split)} windows for the split {name!r}, at least {least} are needed; record longer, or take "
-                "a shorter --window-s or --hop-s"
+                f"{path}: {len(split)} windows for the split {name!r}, at least {least} are needed; record longer, or "
+                "take a shorter --window-s or --hop-s"
             )
         lacking = [dataset.classes[code] for code in sorted(set(range(len(dataset.classes))) - set(split.y.tolist()))]
         if lacking and name == "train":

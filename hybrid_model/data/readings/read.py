@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hybrid_model.data.readings.columns import Columns
 from hybrid_model.data.readings.error import ReadingsError
-from hybrid_model.data.readings.files import EMPTY, CsvForm, arrow, is_parquet
+from hybrid_model.data.readings.files import EMPTY, CsvForm, arrow
 from hybrid_model.data.readings.form import TimeUnit
 from hybrid_model.data.readings.table import Table
 from hybrid_model.data.readings.times import seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -200,7 +201,7 @@ def _stretches(
         cuts.equal += int(equal.sum())
         apart = apart | gap | back | equal
     bounds = np.concatenate([[0], np.flatnonzero(apart) + 1, [len(rows)]])
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in itertools.pairwise(bounds):
         piece = rows[first:last]
         together = int(piece[-1]) - int(piece[0]) + 1 == len(piece)
         yield int(piece[0]), int(piece[-1]) + 1, None if together else piece
@@ -215,12 +216,12 @@ def _interpolated(
     faster than the new rate can tell does not come back as something slower.
     """
     at_s = time_s[0] + period_s * np.arange(int((time_s[-1] - time_s[0]) / period_s + 1e-6) + 1)
-    around = int(round(period_s * (len(time_s) - 1) / (time_s[-1] - time_s[0])))
+    around = round(period_s * (len(time_s) - 1) / float(time_s[-1] - time_s[0]))
     result = np.empty((len(at_s), values.shape[1]), np.float32)
     for number in range(values.shape[1]):
         column = values[:, number].astype(np.float64)
         if around >= 2:
-            weights = np.ones(around)
+            weights = np.ones(min(around, len(column)))
             column = np.convolve(column, weights, "same") / np.convolve(np.ones(len(column)), weights, "same")
         result[:, number] = np.interp(at_s, time_s, column)
     before = np.clip(np.searchsorted(time_s, at_s + 1e-9, side="right") - 1, 0, len(label) - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from hybrid_model.data.readings.division import TEST, divide
 from hybrid_model.data.readings.error import ReadingsError
 from hybrid_model.data.readings.form import ReadingsForm
 from hybrid_model.data.readings.labels import in_order
-from hybrid_model.data.readings.load import opened
+from hybrid_model.data.readings.opening import opened
 from hybrid_model.data.readings.recordings import Rate, recordings
 from hybrid_model.data.readings.windows import Windows, block_digests, cut_windows
 
@@ -39,7 +40,7 @@ def unseen_readings(
     Raises ReadingsError where nothing is left.
     """
     path = Path(path)
-    given = {
+    given: dict[str, Any] = {
         "device": form.device, "time": form.time, "time_unit": form.time_unit, "label": form.label,
         "channels": form.channels,
     }  # fmt: skip
@@ -118,4 +119,4 @@ def _as_before(
         strange = [digest not in tested for digest in block_digests(windows.recordings[number], windows.length)]
         if _touches(windows.start[here], np.array(strange), windows.length).any():
             return np.ones(len(windows), np.bool_)
-    return test if (fresh[test]).all() else np.ones(len(windows), np.bool_)
+    return test if fresh[test].all() else np.ones(len(windows), np.bool_)

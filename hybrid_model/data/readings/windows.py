@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ class Windows:
     def __len__(self) -> int:
         return len(self.start)
 
-    def take(self, which: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Windows:  # type: ignore[type-arg]
+    def take(self, which: npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]) -> Windows:
         """Those of the windows, by index or mask."""
         return Windows(
             self.recordings, self.length, self.hop,
@@ -86,23 +87,21 @@ def cut_windows(found: Sequence[Recording], length: int, hop: int) -> Windows:
     """All windows in which every reading has the same label."""
     places: list[Int64Array] = []
     mixed = unlabelled = 0
-    for number, recording in enumerate(found):
-        start = np.arange(0, len(recording.label) - length + 1, hop, dtype=np.int64)
+    for number, whole in enumerate(found):
+        start = np.arange(0, len(whole.label) - length + 1, hop, dtype=np.int64)
         if not len(start):
             continue
-        changes = np.concatenate([[0], np.cumsum(recording.label[1:] != recording.label[:-1])])
-        none = np.concatenate([[0], np.cumsum(recording.label < 0)])
+        changes = np.concatenate([[0], np.cumsum(whole.label[1:] != whole.label[:-1])])
+        none = np.concatenate([[0], np.cumsum(whole.label < 0)])
         lacks = none[start + length] > none[start]
         differs = (changes[start + length - 1] != changes[start]) & ~lacks
         mixed, unlabelled = mixed + int(differs.sum()), unlabelled + int(lacks.sum())
         start = start[~(differs | lacks)]
-        label = recording.label[start].astype(np.int64)
-        places.append(
-            np.stack([np.full_like(start, number), start, label, np.full_like(start, recording.device)], axis=1)
-        )
+        label = whole.label[start].astype(np.int64)
+        places.append(np.stack([np.full_like(start, number), start, label, np.full_like(start, whole.device)], axis=1))
     table = np.concatenate(places) if places else np.empty((0, 4), np.int64)
-    columns = (np.ascontiguousarray(column) for column in table.T)
-    return Windows(found, length, hop, *columns, mixed=mixed, unlabelled=unlabelled)
+    recording, start, label, device = (np.ascontiguousarray(column) for column in table.T)
+    return Windows(found, length, hop, recording, start, label, device, mixed, unlabelled)
 
 
 def labelled_run(found: Sequence[Recording]) -> int:
@@ -126,4 +125,4 @@ def block_digests(recording: Recording, length: int) -> list[bytes]:
     """
     values = np.ascontiguousarray(recording.values, "<f4")
     starts = range(0, max(len(values) - length, 0) + 1, length)
-    return [hashlib.sha256(values[start : start + length]).digest()[:DIGEST_BYTES] for start in starts]
+    return [hashlib.sha256(values[start : start + length].data).digest()[:DIGEST_BYTES] for start in starts]
