@@ -34,6 +34,8 @@ _BATCH = 64
 _STEPS, _EPOCHS = 1500, (16, 200)
 #: From so many windows of the largest class for each of the smallest on, classes are weighted.
 _UNEVEN = 2.0
+#: Of the tuning windows, what may be wrong since they leave at the edge.
+_ACCURACY_BUDGET = 0.005
 _TRIPLE = re.compile(r"^(?P<stem>.*?)[ _.\-]?(?P<axis>[xyzXYZ])$")
 
 
@@ -63,12 +65,12 @@ def plan_readings(
     schedule, schedule_choices = _schedule(len(dataset.train), minutes)
     losses, loss_choices = _losses(dataset.train.y, len(dataset.classes))
     candidates = _WIDTHS if len(dataset.train) >= _WIDE_FROM else _WIDTHS[1:]
-    # Its name and its data are part of what a checkpoint belongs to: other readings begin a run of their own.
-    name, fingerprint = dataset.name, dataset.fingerprint("train")
+    # Its data are part of what a checkpoint belongs to: other readings begin a run of their own.
+    fingerprint = dataset.fingerprint("train")
     sizes = []
     for widths in candidates:
         recipe = Recipe(
-            name=name,
+            name=f"own-{dataset.name}",
             summary=f"Own readings: windows of {form.length} readings of {len(form.channels)} channels.",
             dataset=f"readings {fingerprint}",
             family="sensor",
@@ -78,7 +80,7 @@ def plan_readings(
             start="twin",
             schedule=schedule,
             losses=losses,
-            operating_point=OperatingPoint(by="accuracy_budget", accuracy_budget=0.01),
+            operating_point=OperatingPoint(by="accuracy_budget", accuracy_budget=_ACCURACY_BUDGET),
         )
         sizes.append(edge_bytes(recipe))
         if edge_kb is None or sizes[-1] <= 1000 * edge_kb:
@@ -90,7 +92,7 @@ def plan_readings(
         )
     choices.append(_width_choice(widths, sizes[-1], len(dataset.train), edge_kb))
     choices += [*schedule_choices, *loss_choices]
-    choices.append(Choice("working point", "at most 1 point lost to the cloud half", "on the tuning windows"))
+    choices.append(Choice("working point", "half a point lost to the cloud half at most", "on the tuning windows"))
     return Plan(recipe, tuple(choices))
 
 
@@ -157,7 +159,7 @@ def _architecture(dataset: Dataset, length: int) -> tuple[dict[str, Any], list[C
         Choice(
             "first convolution", f"{kernel} readings, every {stride}", f"leaves {length // stride} places of {length}"
         ),
-        Choice("edge bits", "2", "of weights and activations: the twin's answers survive them, at one bit fewer do"),
+        Choice("edge bits", "2", "weights and activations; at one, without a teacher, UCI HAR lost 1.7 and 4.3 points"),
         Choice(
             "cut", f"{positions * 32 * 2 // 8} bytes", f"{positions} places of 32 channels at 2 bits; a window of "
             f"16-bit integers has {2 * length * channels}"

@@ -143,7 +143,9 @@ def export(
 @plain_errors
 def calibrate(
     bundle: Bundle,
-    dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")],
+    dataset: Annotated[
+        str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har; or your own readings.")
+    ],
     edge_share: Annotated[
         float | None, typer.Option(min=0, max=1, help="Choose the point at which this share leaves on the edge.")
     ] = None,
@@ -206,7 +208,7 @@ def calibrate(
     changes |= {} if delta is None else {"delta": delta}
     changes |= {} if guard_share_lost is None else {"guard_share_lost": guard_share_lost}
     wish = calibration.operating_point(calibration.wish_of(loaded.manifest), **changes)
-    samples = data.load(dataset)
+    samples = data.load(dataset) if dataset in data.NAMES else own_readings.as_trained(loaded.manifest, dataset)
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task(f"calibrating {loaded.manifest.name}", total=calibration.samples_to_run(samples))
         found = calibration.calibrate(loaded, samples, wish, advance=lambda count: bar.advance(task, count))

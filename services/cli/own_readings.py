@@ -126,6 +126,14 @@ def held_out(manifest: Manifest, path: str) -> Dataset:
     return dataset
 
 
+def as_trained(manifest: Manifest, path: str) -> Dataset:
+    """The readings that the network was trained with, from their files. Raises EvaluationError or DataError."""
+    from hybrid_model import data
+    from hybrid_model.evaluation.held_out import readings_as_trained
+
+    return readings_as_trained(manifest, path) if Path(path).exists() else data.load(path)
+
+
 def _tell(own: OwnReadings, plan: Plan) -> None:
     """What was read, what was left out, and what was chosen."""
     dataset = own.dataset
@@ -142,7 +150,7 @@ def _tell(own: OwnReadings, plan: Plan) -> None:
 
 
 def _described(to: Path, own: OwnReadings) -> str:
-    """Add to the bundle what it was made of and how its readings were cut; its network id stays."""
+    """Call the bundle by its file, and add what it was made of and how its readings were cut; its network id stays."""
     from hybrid_model import bundle as bundle_file
     from hybrid_model.bundle.manifest import SplitFiles
 
@@ -150,6 +158,7 @@ def _described(to: Path, own: OwnReadings) -> str:
     digests = {name: base64.b64encode(b"".join(of)).decode() for name, of in own.digests.items()}
     changes = {
         "split_files": SplitFiles.model_validate({"kind": "readings", "digests": digests}),
+        "name": to.stem,
         "provenance": {**written.manifest.provenance, "readings": own.form.to_json()},
     }
     return bundle_file.save(to, written.manifest.model_copy(update=changes), written.edge, written.cloud)

@@ -32,6 +32,8 @@ CLASS_WINDOWS_MIN = 10
 _SPLIT_WINDOWS_MIN = {"train": 40, "tuning": 5, "calibration": 5, "test": 5}
 #: Bytes of all windows: beyond, they are asked to be fewer.
 _WINDOW_BYTES_MAX = 8 << 30
+#: A manifest, which is 4 MiB at most, holds their digests, 11 bytes each.
+_DIGESTS_MAX = 250_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,6 +110,12 @@ def load_readings(
     notes += told
     dataset, parts = _dataset(path, windows, assigned, classes, columns, rate.rate_hz)
     notes += _thin(dataset, path)
+    digests = {name: _digests(part) for name, part in parts.items()}
+    if sum(map(len, digests.values())) > _DIGESTS_MAX:
+        raise ReadingsError(
+            f"{path}: more than {_DIGESTS_MAX:,} windows side by side, which a bundle cannot account for; give fewer "
+            "files, or a longer --window-s"
+        )
     form = ReadingsForm(
         columns.device, columns.time, columns.time_unit, columns.label, columns.channels,
         length, hop, rate.rate_hz, rate.resampled, by,
@@ -115,7 +123,7 @@ def load_readings(
     return OwnReadings(
         dataset=dataset,
         sources={name: part.sources(table.devices) for name, part in parts.items()},
-        digests={name: _digests(part) for name, part in parts.items()},
+        digests=digests,
         left_out=(*copies, *few),
         notes=tuple(notes),
         form=form,

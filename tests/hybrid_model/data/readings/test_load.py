@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_one_device_is_split_by_time_with_a_window_between(tmp_path: Path) -> No
         (float(source.split(", ")[1].removesuffix(" s")), split) for split in SPLITS for source in own.sources[split]
     )
     window_s = own.form.length / own.form.rate_hz
-    for (before_s, before), (after_s, after) in zip(spans[:-1], spans[1:], strict=True):
+    for (before_s, before), (after_s, after) in itertools.pairwise(spans):
         if before != after:
             assert after_s - before_s >= 2 * window_s - 1e-3, f"{before} and {after} are too near"
     for split in SPLITS:
