@@ -15,6 +15,9 @@ from hybrid_model.data.readings.table import Table
 
 __all__ = ["opened"]
 
+#: 1980: what is less was counted from a start of its own.
+_EPOCH_FROM_S = 315_532_800.0
+
 
 def opened(path: Path, given: Mapping[str, Any]) -> tuple[Table, Columns, list[str]]:
     """The table of a file, or of all files of a folder, its columns, and what is to be told.
@@ -47,6 +50,8 @@ def opened(path: Path, given: Mapping[str, Any]) -> tuple[Table, Columns, list[s
     table, unit = read_table(files, columns)
     if not len(table):
         raise ReadingsError(f"{path}: holds a header and no readings")
+    if columns.time_unit is None and unit == "s" and table.time_s is not None and table.time_s[0] < _EPOCH_FROM_S:
+        notes.append("times are no dates: read as seconds, unless --time-unit says otherwise")
     return table, replace(columns, time_unit=unit), notes
 
 

@@ -46,6 +46,7 @@ def test_times_are_seconds_milliseconds_and_finer_or_dates(tmp_path: Path, writt
 def test_the_unit_of_times_may_be_said_or_stand_in_the_name_of_the_column(tmp_path: Path) -> None:
     rows = [[row[0], f"{(float(row[1]) - START_S) * 1e3:.0f}", *row[2:]] for row in several(6)]
     assert loaded(tmp_path, rows, time_unit="ms").dataset.rate_hz == 50.0
+    assert any("times are no dates: read as seconds" in line for line in loaded(tmp_path, rows).notes)
     own = loaded(tmp_path, rows, ["device", "t_ms", *header()[2:]], time="t_ms")
     assert own.dataset.rate_hz == 50.0
     assert (named_unit("t_ms"), named_unit("ms"), named_unit("elapsed_ns")) == ("ms", None, "ns")
