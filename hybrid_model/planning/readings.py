@@ -129,7 +129,7 @@ def _scale(x: npt.NDArray[np.float32]) -> _Scale:
     for start in range(0, len(x), 1024):  # without a second copy of all windows
         square += ((x[start : start + 1024] - mean) ** 2).sum(axis=(0, 1, 2))
     deviation = np.sqrt(square / (x.shape[0] * x.shape[2]))
-    constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
+    constant = deviation <= 1e-7 * np.maximum(np.abs(mean), 1e-30)
     scale = np.where(constant, 1.0, 1.0 / np.where(constant, 1.0, deviation))
     return _Scale(tuple(float(f"{m:.6g}") for m in mean), tuple(float(f"{s:.6g}") for s in scale))
 

@@ -31,7 +31,7 @@ from services.cli.common import (
 def train(
     to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle to write, NAME.dew.")],
     recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="Name of a shipped recipe, or a TOML file.")
+        str | None, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a TOML file.")
     ] = None,
     own_data: Annotated[
         Path | None, typer.Option("--data", metavar="PATH", help="Instead of a recipe: a file of your own readings.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,8 @@ def load_readings(
     Raises ReadingsError, in one line with the remedy.
     """
     path = Path(path)
+    if rate_hz is not None and not 0 < rate_hz < math.inf:
+        raise ReadingsError(f"--rate-hz {rate_hz:g} is no rate; give readings a second, or leave it out")
     given: dict[str, Any] = {
         "device": device,
         "time": time,

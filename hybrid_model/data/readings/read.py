@@ -69,7 +69,6 @@ def _csv(path: Path, form: CsvForm, columns: Columns) -> Iterator[Any]:
                 column_types=types,
                 include_columns=list(types),
                 null_values=list(EMPTY),
-                strings_can_be_null=True,
                 decimal_point=form.decimal,
             ),
         ) as reader,

@@ -21,6 +21,8 @@ _IRREGULAR_SHARE = 0.05
 _RATE_TOLERANCE = 0.02
 #: Where times are irregular, only what is longer than so many periods is a gap, and no value is made up for it.
 _RESAMPLED_GAP_PERIODS = 5.0
+#: Rows are interpolated to so many times their own rate at most.
+_FASTER_MAX = 2.0
 _BACK_SHARE_MAX = 0.01
 _EQUAL_SHARE_MAX = 0.1
 
@@ -138,6 +140,11 @@ def measured_rate(table: Table, asked_hz: float | None) -> Rate:
             )
         return Rate(asked_hz, resampled=False, tick_s=float(1.0 / medians.min()))
     own_hz = _rounded(float(np.average(means, weights=counts)))
+    if asked_hz is not None and asked_hz > _FASTER_MAX * own_hz:
+        raise ReadingsError(
+            f"readings come at {own_hz:.4g} Hz: {asked_hz:g} Hz would be made up; give a --rate-hz up to "
+            f"{_FASTER_MAX * own_hz:.4g}"
+        )
     if irregular > _IRREGULAR_SHARE * steps:
         rate_hz = asked_hz or _rounded(float(np.median(medians)))
         return Rate(rate_hz, resampled=True, why=f"{irregular:,} of {steps:,} steps are far from the median")

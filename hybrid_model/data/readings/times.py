@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.data.readings.error import ReadingsError
+from hybrid_model.data.readings.files import EMPTY
 from hybrid_model.data.readings.form import TimeUnit
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def seconds(column: pa.Array, unit: TimeUnit | None) -> tuple[npt.NDArray[np.flo
         return _dates(column.cast(pa.timestamp("ns"))), None
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+        text = pc.if_else(pc.is_in(text, pa.array(EMPTY)), pa.scalar(None, pa.string()), text)
         first = next((one.as_py() for one in text if one.is_valid), "0")
         try:
             if not _is_number(first):

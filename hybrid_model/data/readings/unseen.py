@@ -16,7 +16,7 @@ from hybrid_model.data.readings.error import ReadingsError
 from hybrid_model.data.readings.form import ReadingsForm
 from hybrid_model.data.readings.labels import in_order
 from hybrid_model.data.readings.opening import opened
-from hybrid_model.data.readings.recordings import Rate, recordings
+from hybrid_model.data.readings.recordings import Rate, measured_rate, recordings
 from hybrid_model.data.readings.windows import Windows, block_digests, cut_windows
 
 __all__ = ["unseen_readings"]
@@ -46,7 +46,10 @@ def unseen_readings(
     }  # fmt: skip
     table, columns, notes = opened(path, given)
     table = in_order(table, str(path), form.label)
-    found, cuts = recordings(table, Rate(form.rate_hz, form.resampled))
+    rate = Rate(form.rate_hz, resampled=True) if form.resampled else measured_rate(table, form.rate_hz)
+    if rate.resampled and not form.resampled:
+        notes.append(f"readings are interpolated to the network's {form.rate_hz:g} Hz ({rate.why})")
+    found, cuts = recordings(table, rate)
     notes += cuts.told()
     windows = cut_windows(found, form.length, form.hop)
     code = {name: number for number, name in enumerate(classes)}

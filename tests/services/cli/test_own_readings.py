@@ -110,6 +110,14 @@ def test_where_nothing_is_left_evaluate_says_so_in_one_line(trained: dict[str, A
     assert f"trained or tuned with {device}" in " ".join(ended.output.split())
 
 
+def test_readings_of_another_rate_are_brought_to_that_of_the_network(trained: dict[str, Any], tmp_path: Path) -> None:
+    manifest = bundle_file.load(trained["gym.dew"]).manifest
+    fast = write(tmp_path / "fast.csv", rows_of("new", LABELS, each=2560, period_s=0.01))
+    found, notes = held_out_readings(manifest, fast)
+    assert found.test.x.shape[1:] == (1, 128, 3)
+    assert any("interpolated to the network's 50 Hz" in line for line in notes)
+
+
 def test_classes_that_the_network_does_not_know_are_left_out(trained: dict[str, Any], tmp_path: Path) -> None:
     manifest = bundle_file.load(trained["gym.dew"]).manifest
     _, notes = held_out_readings(manifest, write(tmp_path / "a.csv", rows_of("new", ["run", "swim"])))

@@ -117,6 +117,11 @@ def test_readings_without_a_label_teach_nothing(tmp_path: Path) -> None:
     assert told(own, "have no label").startswith("2 windows")
 
 
+def test_a_class_may_be_called_none(tmp_path: Path) -> None:
+    own = load_readings(write(tmp_path / "gym.csv", several(8, ["None", "NA", "walk"])))
+    assert own.dataset.classes == ("NA", "None", "walk")
+
+
 def test_a_folder_is_read_file_by_file_and_a_file_is_a_device_where_no_column_says_so(tmp_path: Path) -> None:
     for number in range(7):
         rows = [row[1:] for row in rows_of(f"dev-{number}", ["run", "walk"])]

@@ -130,6 +130,13 @@ def test_times_that_are_too_coarse_to_tell_the_rate(tmp_path: Path) -> None:
     assert not [line for line in own.notes if "cut there" in line]
 
 
+@pytest.mark.parametrize(
+    ("rate_hz", "why"), [(0.0, "is no rate"), (1e9, "would be made up; give a --rate-hz up to 100")]
+)
+def test_a_rate_that_cannot_be(tmp_path: Path, rate_hz: float, why: str) -> None:
+    assert why in refused(write(tmp_path / "a.csv", several(6)), rate_hz=rate_hz)
+
+
 def test_one_class_only(tmp_path: Path) -> None:
     message = refused(write(tmp_path / "a.csv", several(6, ["run"])))
     assert "only the class 'run' has 10 windows or more" in message

@@ -90,9 +90,9 @@ def test_two_readings_of_one_time_cut(tmp_path: Path) -> None:
 
 def test_a_reading_without_a_value_cuts(tmp_path: Path) -> None:
     rows = several(6)
-    rows[500][3], rows[900][4], rows[901][5] = "", "NaN", "inf"
+    rows[500][3], rows[900][4], rows[901][5], rows[1000][1], rows[1001][1] = "", "NaN", "inf", "", "NaN"
     own = loaded(tmp_path, rows)
-    assert any(line.startswith("3 of 11,520 readings lack a value") for line in own.notes)
+    assert any(line.startswith("5 of 11,520 readings lack a value") for line in own.notes)
     assert all(np.isfinite(own.dataset.split(split).x).all() for split in ("train", "test"))
 
 
