@@ -15,6 +15,7 @@ __all__ = ["CsvForm", "arrow", "csv_form", "files_in", "is_parquet", "text_colum
 #: Of the files in a folder those are read; a file that is named may be called anything.
 _ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
 _HEAD_BYTES = 1 << 18
+_SAMPLE_ROWS = 200
 _DECIMAL_COMMA = re.compile(r"^\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*$")
 #: What stands for a cell without a value.
 EMPTY = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None")
@@ -78,15 +79,20 @@ def csv_form(path: Path) -> CsvForm:
     if len(head) == _HEAD_BYTES:
         lines = lines[:-1]  # it may be cut anywhere
     header = lines[0] if lines else ""
+    if not header.strip():
+        raise ReadingsError(f"{path}: the first line is empty; it has to name the columns: device,time,label,...")
     delimiter = max(",;\t|", key=header.count)
-    rows = list(csv.reader((line for line in lines if line.strip()), delimiter=delimiter))
+    try:
+        rows = list(csv.reader((line for line in lines[: 1 + _SAMPLE_ROWS] if line.strip()), delimiter=delimiter))
+    except csv.Error as error:
+        raise ReadingsError(f"{path}: is no CSV ({error}); look for a quotation mark too many") from None
     columns = tuple(name.strip() for name in rows[0])
     if len(columns) > 1 and all(_number(name) for name in columns):
         raise ReadingsError(f"{path}: the first line is numbers; it has to name the columns: device,time,label,...")
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
         raise ReadingsError(f"{path}: column {twice[0]!r} is named twice; rename one of them")
-    sample = tuple(tuple(row) for row in rows[1:200])
+    sample = tuple(tuple(row) for row in rows[1:])
     if not sample:
         raise ReadingsError(f"{path}: holds a header and no readings")
     comma = delimiter != "," and any(_DECIMAL_COMMA.match(cell) for row in sample for cell in row)

@@ -87,7 +87,7 @@ def load_readings(
     table, constant_notes = checked_channels(table, path, chosen=channels is not None)
     notes += constant_notes
     columns = dataclasses.replace(columns, channels=table.channels)
-    rate = measured_rate(table, rate_hz)
+    rate = measured_rate(table, rate_hz, str(path))
     if rate.resampled:
         notes.append(
             f"readings are interpolated to {rate.rate_hz:g} Hz ({rate.why}): devices have to send them at that rate"

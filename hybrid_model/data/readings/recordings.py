@@ -100,12 +100,12 @@ def device_rows(table: Table) -> Iterator[tuple[int, npt.NDArray[np.int64] | sli
             yield int(code), order[np.searchsorted(ordered, code) : np.searchsorted(ordered, code, side="right")]
 
 
-def measured_rate(table: Table, asked_hz: float | None) -> Rate:
+def measured_rate(table: Table, asked_hz: float | None, source: str) -> Rate:
     """The rate of the windows, from the times between readings. Raises ReadingsError where they do not tell it."""
     if table.time_s is None:
         if asked_hz is None:
             raise ReadingsError(
-                "no column 'time': name it with --time-column; or, where readings follow each other without gaps, say "
+                f"{source}: no column 'time': name it with --time-column; or, where readings follow each other without gaps, say "
                 "how many come in a second with --rate-hz"
             )
         return Rate(asked_hz, resampled=False)
@@ -124,25 +124,25 @@ def measured_rate(table: Table, asked_hz: float | None) -> Rate:
         rates.append((len(forward), 1.0 / float(usual.mean()), 1.0 / period_s))
     if not rates:
         raise ReadingsError(
-            "no two readings of a device have times that go on; name the right column with --time-column"
+            f"{source}: no two readings of a device have times that go on; name the right column with --time-column"
         )
     if back > _BACK_SHARE_MAX * steps:
         raise ReadingsError(
-            f"times go back at {back:,} of {steps:,} readings; sort the file by device and time, or name another "
+            f"{source}: times go back at {back:,} of {steps:,} readings; sort the file by device and time, or name another "
             "column with --time-column"
         )
     counts, means, medians = (np.array(column) for column in zip(*rates, strict=True))
     if equal > _EQUAL_SHARE_MAX * steps:
         if asked_hz is None:
             raise ReadingsError(
-                f"{equal:,} of {steps:,} readings have the time of the one before: too coarse to tell the rate; write "
+                f"{source}: {equal:,} of {steps:,} readings have the time of the one before: too coarse to tell the rate; write "
                 "finer times, or say how many readings come in a second with --rate-hz"
             )
         return Rate(asked_hz, resampled=False, tick_s=float(1.0 / medians.min()))
     own_hz = _rounded(float(np.average(means, weights=counts)))
     if asked_hz is not None and asked_hz > _FASTER_MAX * own_hz:
         raise ReadingsError(
-            f"readings come at {own_hz:.4g} Hz: {asked_hz:g} Hz would be made up; give a --rate-hz up to "
+            f"{source}: readings come at {own_hz:.4g} Hz: {asked_hz:g} Hz would be made up; give a --rate-hz up to "
             f"{_FASTER_MAX * own_hz:.4g}"
         )
     if irregular > _IRREGULAR_SHARE * steps:

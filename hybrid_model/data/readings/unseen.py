@@ -46,7 +46,7 @@ def unseen_readings(
     }  # fmt: skip
     table, columns, notes = opened(path, given)
     table = in_order(table, str(path), form.label)
-    rate = Rate(form.rate_hz, resampled=True) if form.resampled else measured_rate(table, form.rate_hz)
+    rate = Rate(form.rate_hz, resampled=True) if form.resampled else measured_rate(table, form.rate_hz, str(path))
     if rate.resampled and not form.resampled:
         notes.append(f"readings are interpolated to the network's {form.rate_hz:g} Hz ({rate.why})")
     found, cuts = recordings(table, rate)

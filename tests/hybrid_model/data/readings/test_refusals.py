@@ -40,6 +40,18 @@ def test_a_header_only(tmp_path: Path) -> None:
     assert "holds a header and no readings" in refused(write(tmp_path / "a.csv", []))
 
 
+def test_an_empty_line_in_place_of_a_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", several(6))
+    path.write_bytes(b"\n" + path.read_bytes())
+    assert "the first line is empty" in refused(path)
+
+
+def test_a_quotation_mark_too_many(tmp_path: Path) -> None:
+    rows = several(6)
+    rows[50][2] = '"' + rows[50][2]
+    assert "a.csv" in refused(write(tmp_path / "a.csv", rows))
+
+
 def test_numbers_in_place_of_a_header(tmp_path: Path) -> None:
     assert "the first line is numbers" in refused(write(tmp_path / "a.csv", [["1", "2"]], names=["0.5", "1.5"]))
 
