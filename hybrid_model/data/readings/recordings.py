@@ -105,8 +105,8 @@ def measured_rate(table: Table, asked_hz: float | None, source: str) -> Rate:
     if table.time_s is None:
         if asked_hz is None:
             raise ReadingsError(
-                f"{source}: no column 'time': name it with --time-column; or, where readings follow each other without gaps, say "
-                "how many come in a second with --rate-hz"
+                f"{source}: no column 'time': name it with --time-column; or, where readings follow each other without "
+                "gaps, say how many come in a second with --rate-hz"
             )
         return Rate(asked_hz, resampled=False)
     rates: list[tuple[float, float, float]] = []
@@ -128,15 +128,15 @@ def measured_rate(table: Table, asked_hz: float | None, source: str) -> Rate:
         )
     if back > _BACK_SHARE_MAX * steps:
         raise ReadingsError(
-            f"{source}: times go back at {back:,} of {steps:,} readings; sort the file by device and time, or name another "
-            "column with --time-column"
+            f"{source}: times go back at {back:,} of {steps:,} readings; sort the file by device and time, or name "
+            "another column with --time-column"
         )
     counts, means, medians = (np.array(column) for column in zip(*rates, strict=True))
     if equal > _EQUAL_SHARE_MAX * steps:
         if asked_hz is None:
             raise ReadingsError(
-                f"{source}: {equal:,} of {steps:,} readings have the time of the one before: too coarse to tell the rate; write "
-                "finer times, or say how many readings come in a second with --rate-hz"
+                f"{source}: {equal:,} of {steps:,} readings have the time of the one before: too coarse to tell the rate; "
+                "write finer times, or say how many readings come in a second with --rate-hz"
             )
         return Rate(asked_hz, resampled=False, tick_s=float(1.0 / medians.min()))
     own_hz = _rounded(float(np.average(means, weights=counts)))
