@@ -135,8 +135,8 @@ def measured_rate(table: Table, asked_hz: float | None, source: str) -> Rate:
     if equal > _EQUAL_SHARE_MAX * steps:
         if asked_hz is None:
             raise ReadingsError(
-                f"{source}: {equal:,} of {steps:,} readings have the time of the one before: too coarse to tell the rate; "
-                "write finer times, or say how many readings come in a second with --rate-hz"
+                f"{source}: {equal:,} of {steps:,} readings have the time of the one before: too coarse to tell the "
+                "rate; write finer times, or say how many readings come in a second with --rate-hz"
             )
         return Rate(asked_hz, resampled=False, tick_s=float(1.0 / medians.min()))
     own_hz = _rounded(float(np.average(means, weights=counts)))
