@@ -115,7 +115,8 @@ class Twin(Part):
 class SplitFiles(Part):
     """Of somebody's own data: what each split was made of, so that nothing that was trained on is ever scored.
 
-    By split the first 8 bytes of a SHA-256 of each file (or recording), sorted, one after the other, in base64.
+    By split the first 8 bytes of a SHA-256 of each file, of readings of each block as long as a window from a
+    recording's first one on, sorted, one after the other, in base64.
     """
 
     kind: Literal["pictures", "readings"]

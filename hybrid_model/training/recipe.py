@@ -38,7 +38,8 @@ class Schedule(BaseModel):
 
     `decay` says how: `cosine` to zero (one cycle: Smith, Topin 2017, arXiv 1708.07120), `linear` to zero, or `steps`: a
     tenth from half of the run on, a hundredth from three quarters on (He et al. 2016, section 4.2).
-    With `minutes` the run is over after so long, however many epochs that makes; all shares are then of that time.
+    With `minutes` the run is over after so long, however many epochs that makes, `epochs_max` at most; all shares are
+    then of that time, or of those epochs, whichever is over first.
 
     The full-precision twin takes `twin_epochs`, where given: it needs fewer than what learns with rounded numbers.
 
@@ -52,6 +53,7 @@ class Schedule(BaseModel):
     epochs: int = Field(gt=0)
     twin_epochs: int | None = Field(default=None, gt=0)
     minutes: float | None = Field(default=None, gt=0)
+    epochs_max: int | None = Field(default=None, gt=0)
     batch_size: int = Field(default=128, gt=0)
     optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: float = Field(default=0.1, gt=0)
@@ -73,6 +75,7 @@ class Losses(BaseModel):
     `teacher_share` of the final loss then comes from the teacher's softened answer instead of the labels. Where labels
     take no part, samples need none.
     `two_stage`: first the backbone by its final loss, then the exits alone on the frozen backbone.
+    `class_weights`: of each class in the cross entropy, where classes are uneven; none: all the same.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -83,6 +86,7 @@ class Losses(BaseModel):
     teacher: str = "none"
     teacher_share: float = Field(default=1.0, gt=0.0, le=1.0)
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    class_weights: tuple[float, ...] | None = None
 
 
 class Recipe(BaseModel):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli import own_readings
 from services.cli.common import (
     Bundle,
     Json,
@@ -28,8 +29,13 @@ from services.cli.common import (
 @app.command()
 @plain_errors
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a TOML file.")],
     to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle to write, NAME.dew.")],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a TOML file.")
+    ] = None,
+    own_data: Annotated[
+        Path | None, typer.Option("--data", metavar="PATH", help="Instead of a recipe: a file of your own readings.")
+    ] = None,
     checkpoints: Annotated[
         Path, typer.Option(help="Where the run keeps its state; the same command resumes it.")
     ] = Path("checkpoints"),
@@ -45,14 +51,36 @@ def train(
         typer.Option(min=0.1, metavar="M", help="Be ready after so many minutes, teacher and twins included."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
+    device_column: own_readings.DeviceColumn = None,
+    time_column: own_readings.TimeColumn = None,
+    time_unit: own_readings.TimeUnit = None,
+    label_column: own_readings.LabelColumn = None,
+    channels: own_readings.Channels = None,
+    window_s: own_readings.WindowS = None,
+    hop_s: own_readings.HopS = None,
+    rate_hz: own_readings.RateHz = None,
+    split: own_readings.SplitBy = None,
+    triples: own_readings.Triples = None,
+    edge_kb: own_readings.EdgeKb = None,
     json_path: Json = None,
 ) -> None:
     """Train a network by a recipe, and its full-precision twin, and write the bundle.
 
-    Example: `dewpoint train digits --out digits.dew`
+    Example: `dewpoint train digits --out digits.dew`, `dewpoint train --data readings.csv --out mine.dew`
 
-    With --minutes the learning rate falls to zero in that time, however fast the machine is.
+    With --minutes the learning rate falls to zero in that time, however fast the machine is. Your own readings
+    (--data) are trained with in ten minutes, where none are given, by a recipe that is chosen for them.
     """
+    if own_data is not None:
+        own_readings.train_readings(
+            own_data, to, checkpoints=checkpoints, run_on=device, minutes=minutes, seed=seed, twin=twin,
+            json_path=json_path, triples=triples, edge_kb=edge_kb, channels=channels, window_s=window_s, hop_s=hop_s,
+            rate_hz=rate_hz, split=split, device=device_column, label=label_column, time=time_column,
+            time_unit=time_unit,
+        )  # fmt: skip
+        return
+    if recipe is None:
+        fail("give a RECIPE, or a file of your own readings with --data")
     from hybrid_model import data
     from hybrid_model.export import export_bundle
     from hybrid_model.training import Baseline, load_recipe, within_minutes
@@ -115,7 +143,9 @@ def export(
 @plain_errors
 def calibrate(
     bundle: Bundle,
-    dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")],
+    dataset: Annotated[
+        str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har; or your own readings.")
+    ],
     edge_share: Annotated[
         float | None, typer.Option(min=0, max=1, help="Choose the point at which this share leaves on the edge.")
     ] = None,
@@ -178,7 +208,7 @@ def calibrate(
     changes |= {} if delta is None else {"delta": delta}
     changes |= {} if guard_share_lost is None else {"guard_share_lost": guard_share_lost}
     wish = calibration.operating_point(calibration.wish_of(loaded.manifest), **changes)
-    samples = data.load(dataset)
+    samples = data.load(dataset) if dataset in data.NAMES else own_readings.as_trained(loaded.manifest, dataset)
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task(f"calibrating {loaded.manifest.name}", total=calibration.samples_to_run(samples))
         found = calibration.calibrate(loaded, samples, wish, advance=lambda count: bar.advance(task, count))
@@ -246,7 +276,9 @@ def explore(
 @plain_errors
 def evaluate(
     bundle: Bundle,
-    dataset: Annotated[str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")],
+    dataset: Annotated[
+        str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har; or your own readings.")
+    ],
     curve_path: Annotated[
         Path | None,
         typer.Option(
@@ -291,7 +323,7 @@ def evaluate(
     loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
     if wants_curve:
         evaluation.require_path(loaded.manifest, dataset)
-    loaded_data = data.load(dataset)
+    loaded_data = data.load(dataset) if dataset in data.NAMES else own_readings.held_out(loaded.manifest, dataset)
     if wants_corruptions:
         evaluation.require_pictures(loaded_data)
     with Progress(console=err, transient=True) as bar:

@@ -103,7 +103,7 @@ def stream(
 @plain_errors
 def demo(
     dataset: Annotated[
-        str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har.")
+        str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har; or your own readings.")
     ] = "digits",
     frames: Annotated[int, typer.Option(min=1, help="Samples to send; beyond the test split they come again.")] = 2000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Cloud workers.")] = 2,

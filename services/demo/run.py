@@ -19,6 +19,8 @@ from rich.progress import Progress
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data, energy
 from hybrid_model.bundle import Bundle
+from hybrid_model.data import Dataset
+from hybrid_model.evaluation.held_out import held_out_readings
 from services import messages, settings
 from services.demo import configuration, figures, table
 from services.demo.books import Books
@@ -40,14 +42,15 @@ _TICK_S = 0.1
 _IN_FLIGHT = 64
 
 # So much that fewer samples of the device leave on the edge, and not so much that nobody could tell them apart.
-_NOISE = {"digits": "noise:0.25", "har": "noise:0.8"}
+_NOISE = {"digits": "noise:0.25"}
 
 
 @dataclass(frozen=True)
 class DemoOptions:
     """What is shown.
 
-    `bundle`: a file or the name of a shipped one; the one named as the data set if none. `degraded`: as for
+    `dataset`: by name, or files of own readings. `bundle`: a file or the name of a shipped one; the one named as the
+    data set if none. `degraded`: as for
     `dewpoint stream`; the last device by as much noise as shows, if none. `rate_hz`: samples per second over all
     devices; measured on this machine if none. `console`: serve the live page while all runs.
     `traces`: base URL of a collector that gets one trace a sample.
@@ -152,11 +155,12 @@ class Demo:
         options, stack = self.options, self._stack
         self._traces = publisher_traces(self._traces_settings(), site=configuration.SITE)
         stack.callback(self._traces.stop)
-        self.dataset = data.load(options.dataset)
         path = bundle_file.resolve(options.bundle or options.dataset)
         self.bundle: Bundle = bundle_file.load(path, cloud=True)
+        self.dataset = self._data()
         self._must_fit()
-        degraded = options.degraded if options.degraded is not None else (_NOISE.get(options.dataset, "noise:0.2"),)
+        usual = "noise:0.8" if self.dataset.kind == "sensor" else "noise:0.2"
+        degraded = options.degraded if options.degraded is not None else (_NOISE.get(options.dataset, usual),)
         self.devices = devices_for(self.dataset, options.devices, degraded)
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dewpoint-demo-")))
         self._say(f"starting {options.broker}, redis, 1 edge worker and {options.workers} cloud workers")
@@ -174,6 +178,16 @@ class Demo:
             f"edge engine: {self._kernel} kernel; {options.frames:,} samples of {self.dataset.name} from "
             f"{len(self.devices)} devices at {self._rate_hz:,.0f} a second; degraded: {spoilt or 'none'}"
         )
+
+    def _data(self) -> Dataset:
+        """The data set of that name, or what of somebody's own readings the network was not trained with."""
+        name = self.options.dataset
+        if name in data.NAMES or not Path(name).exists():
+            return data.load(name)
+        found, notes = held_out_readings(self.bundle.manifest, name)
+        for line in notes:
+            self._say(f"- {line}")
+        return found
 
     def _start_workers(self, bundle: Path) -> None:
         ports = self.metrics_ports

@@ -14,7 +14,8 @@ from services.sources.replay import Device, name_devices
 
 def devices_for(dataset: Dataset, count: int, degraded: Sequence[str] = ()) -> list[Device]:
     """`count` devices of the kind that recorded the data set. Raises SourceError for a degradation that is none."""
-    kind = "phone" if dataset.kind == "sensor" else "scanner" if dataset.name == "digits" else "camera"
+    usual = "sensor" if dataset.kind == "sensor" else "camera"
+    kind = {"digits": "scanner", "har": "phone"}.get(dataset.name, usual)
     return name_devices(kind, count, degraded)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class ReadingsReplay:
         self._rate_hz, self._hop, self._length = dataset.rate_hz, dataset.hop, self._split.x.shape[2]
         self._rows_per_message, self._raw, self._epoch = rows_per_message, raw, epoch
         self._deviation = self._split.x.astype(np.float64).std(axis=(0, 1, 2))
+        self._decimals = _decimals(self._deviation)
         self._first_seq = first_seq
         self._stretches = self._plan(tuple(devices))
         self._stretch_of = np.repeat(
@@ -140,7 +142,7 @@ class ReadingsReplay:
         if stretch.device.degradation is not None:
             degrade = stretch.device.degradation.readings
             signal = degrade(signal, deviation=self._deviation, seed=stretch.first_number)
-        written: npt.NDArray[np.float64] = signal.astype(np.float64).round(DECIMALS)
+        written: npt.NDArray[np.float64] = signal.astype(np.float64).round(self._decimals)
         return written
 
     def _messages(self, stretches: list[_Stretch]) -> Iterator[Outgoing]:
@@ -178,3 +180,9 @@ class ReadingsReplay:
                     )
                 )
         return tuple(completed)
+
+
+def _decimals(deviation: npt.NDArray[np.float64]) -> int:
+    """So many that the channel that moves least (C,) keeps six digits; DECIMALS at least."""
+    least = deviation[deviation > 0].min(initial=1.0)
+    return max(DECIMALS, DECIMALS - 1 - math.floor(math.log10(least)))

@@ -86,3 +86,10 @@ def test_progress_is_of_the_epochs_or_of_the_minutes():
     assert progress_of(Schedule(epochs=4), epochs=1.0, seconds=1e9) == 0.25
     assert progress_of(Schedule(epochs=4, minutes=2), epochs=100.0, seconds=60.0) == 0.5
     assert progress_of(Schedule(epochs=4, minutes=2), epochs=0.0, seconds=1e9) == 1.0
+
+
+def test_a_run_of_minutes_is_over_sooner_where_its_epochs_are() -> None:
+    timed = Schedule(epochs=4, minutes=2, epochs_max=10)
+    assert progress_of(timed, epochs=5.0, seconds=12.0) == 0.5
+    assert progress_of(timed, epochs=1.0, seconds=60.0) == 0.5
+    assert progress_of(timed, epochs=10.0, seconds=0.0) == 1.0

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from hybrid_model import data
+from hybrid_model.nn import HybridOutput
 from hybrid_model.training import RecipeError, TrainingError, load_recipe, recipe_names, train
 from hybrid_model.training.augment import crop_flip
-from hybrid_model.training.losses import distillation_loss
+from hybrid_model.training.losses import distillation_loss, joint_loss
 from hybrid_model.training.precision import choose_precision
+from hybrid_model.training.recipe import Losses
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +150,13 @@ def test_crop_and_flip_only_move_pixels_and_fill():
 def test_distillation_from_an_equal_teacher_costs_nothing():
     logits = torch.randn(5, 10)
     assert float(distillation_loss(logits, logits, 2.0)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_class_of_twice_the_weight_counts_twice():
+    output = HybridOutput(exits=[torch.zeros(2, 2)], final=torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    plain = Losses(exit_weights=(0.0,))
+    first, second = (float(-torch.log_softmax(output.final[0], 0)[k]) for k in (0, 1))
+    labels = torch.tensor([0, 1])
+    assert float(joint_loss(output, labels, plain)) == pytest.approx((first + second) / 2)
+    weighted = plain.model_copy(update={"class_weights": (1.0, 2.0)})
+    assert float(joint_loss(output, labels, weighted)) == pytest.approx((first + 2 * second) / 3)

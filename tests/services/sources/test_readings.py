@@ -113,3 +113,13 @@ def test_pictures_are_no_readings(recordings):
 
     with pytest.raises(SourceError, match="not made of sensor readings"):
         _replay(dataclasses.replace(recordings, kind="image"))
+
+
+def test_readings_of_small_numbers_keep_their_digits(recordings):
+    import dataclasses
+
+    small = recordings.test
+    small = dataclasses.replace(small, x=(small.x * np.float32(1e-6)).astype(np.float32))
+    replay = _replay(dataclasses.replace(recordings, test=small))
+    sent = replay.inputs(range(len(small)))
+    np.testing.assert_allclose(sent, small.x, atol=1e-5 * float(small.x.std()))
