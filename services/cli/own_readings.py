@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from services.cli.common import must_be_writable, out, tell_written, write_json
+from services.cli.own_report import report_beside
 
 if TYPE_CHECKING:
     from hybrid_model.bundle import Manifest
@@ -86,6 +87,7 @@ def train_readings(
     export_bundle(run, own.dataset, to)
     network_id = _described(to, own)
     tell_written(to, network_id)
+    report = report_beside(to, own, run, plan.choices)
     out.print(
         "An edge worker takes these readings with\n"
         f'  [[edge.inputs]]\n  kind = "sensor"\n  window = {{ length = {own.form.length}, hop = {own.form.hop} }}',
@@ -106,6 +108,7 @@ def train_readings(
             ],
             "windows": {name: len(own.sources[name]) for name in own.sources},
             "history": run.history,
+            "report": report,
         },
     )
 

@@ -18,7 +18,7 @@ from hybrid_model.evaluation.held_out import held_out_readings
 from services.cli import app
 from services.edge.ingest.decoding import payload_kind
 from services.edge.ingest.decoding.kind import ReadingKind
-from services.edge.ingest.samples import _window_rule
+from services.edge.ingest.windows import window_rule
 from services.edge.window import WindowRule, WindowState, advance
 from services.settings import InputSettings, LimitSettings
 from tests.hybrid_model.data.readings.tables import rows_of, several, write
@@ -134,7 +134,7 @@ def test_an_edge_worker_makes_the_windows_that_were_trained_with(trained: dict[s
     """By the bundle's own input, with the hop that was told: decoded from JSON, and joined."""
     manifest = bundle_file.load(trained["gym.dew"]).manifest
     settings = InputSettings(kind="sensor", window={"hop": 64})
-    kind, rule = payload_kind(manifest.input, settings, LimitSettings()), _window_rule(settings, manifest.input)
+    kind, rule = payload_kind(manifest.input, settings, LimitSettings()), window_rule(settings, manifest.input)
     assert isinstance(kind, ReadingKind)
     assert isinstance(rule, WindowRule)
     states: dict[str, WindowState] = {}
