@@ -1,6 +1,20 @@
 """Recipes for somebody's own data: everything that was not given is chosen from the data, with a reason."""
 
 from hybrid_model.planning.choice import Choice
+from hybrid_model.planning.edge_budget import BudgetError, EdgeBudget, parse_budget
+from hybrid_model.planning.pictures import PictureNetwork, choose_network, plan_pictures
 from hybrid_model.planning.plan import Plan
+from hybrid_model.planning.wishes import PictureWishes, PlanError
 
-__all__ = ["Choice", "Plan"]
+__all__ = [
+    "BudgetError",
+    "Choice",
+    "EdgeBudget",
+    "PictureNetwork",
+    "PictureWishes",
+    "Plan",
+    "PlanError",
+    "choose_network",
+    "parse_budget",
+    "plan_pictures",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
@@ -19,12 +20,17 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
 def _mixed(logits: Tensor, labels: Tensor, losses: Losses, source: Tensor | None, share: float) -> Tensor:
     """(1 - share) x cross entropy + share x distillation from `source` (N, K)."""
     if source is None or share == 0.0:
-        return F.cross_entropy(logits.float(), labels, label_smoothing=losses.label_smoothing)
+        return _cross_entropy(logits, labels, losses)
     soft = distillation_loss(logits, source, losses.distillation_temperature)
     if share == 1.0:
         return soft
-    hard = F.cross_entropy(logits.float(), labels, label_smoothing=losses.label_smoothing)
+    hard = _cross_entropy(logits, labels, losses)
     return (1.0 - share) * hard + share * soft
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, losses: Losses) -> Tensor:
+    weight = logits.new_tensor(losses.class_weights, dtype=torch.float32) if losses.class_weights else None
+    return F.cross_entropy(logits.float(), labels, weight=weight, label_smoothing=losses.label_smoothing)
 
 
 def exit_loss(output: HybridOutput, labels: Tensor, losses: Losses, teacher: Tensor | None = None) -> Tensor:

@@ -19,6 +19,7 @@ from rich.progress import Progress
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data, energy
 from hybrid_model.bundle import Bundle
+from hybrid_model.data import Dataset
 from services import messages, settings
 from services.demo import configuration, figures, table
 from services.demo.books import Books
@@ -72,11 +73,12 @@ class Demo:
         with Demo(DemoOptions(), console) as demo:
             found = demo.stream()
 
+    `samples`: a data set in place of the one that the options name.
     Entering raises DataError, BundleError, SourceError, ServerMissingError, ServerError, WorkerError or MqttError.
     """
 
-    def __init__(self, options: DemoOptions, console: Console) -> None:
-        self.options, self.console = options, console
+    def __init__(self, options: DemoOptions, console: Console, samples: Dataset | None = None) -> None:
+        self.options, self.console, self._samples = options, console, samples
         self.books = Books()
         self.cloud: list[WorkerProcess] = []
         self.metrics_ports: dict[str, int] = {}
@@ -152,7 +154,7 @@ class Demo:
         options, stack = self.options, self._stack
         self._traces = publisher_traces(self._traces_settings(), site=configuration.SITE)
         stack.callback(self._traces.stop)
-        self.dataset = data.load(options.dataset)
+        self.dataset = self._samples or data.load(options.dataset)
         path = bundle_file.resolve(options.bundle or options.dataset)
         self.bundle: Bundle = bundle_file.load(path, cloud=True)
         self._must_fit()
