@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-__all__ = ["PIXELS_MAX", "rgb_pixels", "upright", "upright_size"]
+__all__ = ["PIXELS_MAX", "opened", "rgb_pixels", "upright", "upright_size"]
 
 #: Pixels of a picture above which it is not decoded at all: nobody's photograph, and gigabytes once unpacked.
 PIXELS_MAX: Final = 200_000_000
 # Callers check the header against a limit of their own before anything is decompressed; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
 
+#: Formats that are programs, or that other programs are started for: never opened.
+_REFUSED: Final = frozenset({"EPS", "WMF", "PDF"})
 _ORIENTATION: Final = 0x0112
 _WHITE: Final = (255, 255, 255, 255)
+
+
+def opened(source: Path | io.BytesIO) -> Image.Image:
+    """A picture file of any format that Pillow reads, not yet decoded. Raises whatever Pillow raises for another."""
+    Image.init()
+    return Image.open(source, formats=[name for name in Image.OPEN if name not in _REFUSED])
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from hybrid_model.planning.choice import Choice
 from hybrid_model.planning.edge_budget import BudgetError, EdgeBudget, parse_budget
-from hybrid_model.planning.pictures import PictureNetwork, choose_network, plan_pictures
+from hybrid_model.planning.picture_network import PictureNetwork, choose_network
+from hybrid_model.planning.picture_training import plan_pictures
 from hybrid_model.planning.plan import Plan
 from hybrid_model.planning.wishes import PictureWishes, PlanError
 

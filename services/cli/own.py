@@ -62,7 +62,7 @@ def train(path: Path, to: Path, options: TrainingOptions, **asked: Any) -> None:
     network_id = export_bundle(run, own.dataset, to, split_files=split_files(own))
     # The report on data, choices, run and bundle is written here, beside `to`.
     tell_written(to, network_id)
-    out.print(own_view.not_reached(run, twin=options.twin), highlight=False, markup=False)
+    out.print(own_view.not_reached(run, twin=options.twin), highlight=False, markup=False, soft_wrap=True)
     write_json(options.json_path, _figures(to, network_id, own, plan, run))
 
 

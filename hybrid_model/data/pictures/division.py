@@ -27,7 +27,7 @@ _SHARES: Final[dict[frozenset[Part | None], dict[Part | None, tuple[float, float
     },
 }
 #: A class of which chance gives a split less than this of its share is divided by the order of its digests instead.
-_LEAST_OF_SHARE: Final = 0.6
+_LEAST_OF_SHARE: Final = 0.4
 
 
 def divide(found: Survey) -> dict[str, tuple[Picture, ...]]:

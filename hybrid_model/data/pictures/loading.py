@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from hybrid_model.data.dataset import SPLITS, Dataset, Int64Array, Split
 from hybrid_model.data.own import LeftOut, OwnData
@@ -17,7 +16,7 @@ from hybrid_model.data.pictures.division import divide
 from hybrid_model.data.pictures.errors import PictureDataError
 from hybrid_model.data.pictures.progress import bar
 from hybrid_model.data.pictures.survey import Picture, Survey
-from hybrid_model.pixels import rgb_pixels
+from hybrid_model.pixels import opened, rgb_pixels
 
 __all__ = ["decode", "decoded_bytes", "free_bytes", "load_pictures"]
 
@@ -115,7 +114,7 @@ def _require_memory(count: int, size: tuple[int, int]) -> None:
 
 def _pixels(one: Picture, size: tuple[int, int]) -> npt.NDArray[np.uint8] | LeftOut:
     try:
-        with Image.open(one.path) as image:
+        with opened(one.path) as image:
             return rgb_pixels(image, *size)
     except Exception as error:  # a decoder fed with anything raises anything
         return LeftOut(one.source, f"does not decode ({type(error).__name__}: {str(error)[:80]})")

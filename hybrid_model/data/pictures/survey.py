@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image
 
 from hybrid_model.data.own import LeftOut
 from hybrid_model.data.pictures.errors import PictureDataError
 from hybrid_model.data.pictures.listing import Listed, Part, list_pictures
 from hybrid_model.data.pictures.progress import bar
-from hybrid_model.pixels import PIXELS_MAX, upright_size
+from hybrid_model.pixels import PIXELS_MAX, opened, upright_size
 
 __all__ = ["LEAST_PER_CLASS", "Picture", "Survey", "require_trainable", "survey"]
 
@@ -54,6 +53,12 @@ class Survey:
     def per_class(self) -> dict[str, int]:
         """How many pictures there are of each class."""
         counts = Counter(one.label for one in self.pictures)
+        return {label: counts[label] for label in self.classes}
+
+    @property
+    def per_class_to_learn_from(self) -> dict[str, int]:
+        """The same without what somebody has set aside to test with."""
+        counts = Counter(one.label for one in self.pictures if one.part != "test")
         return {label: counts[label] for label in self.classes}
 
     @property
@@ -101,7 +106,7 @@ def require_trainable(found: Survey) -> None:
 def _look_at(file: Listed) -> Picture | LeftOut:
     try:
         content = file.path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
+        with opened(io.BytesIO(content)) as image:
             height, width = upright_size(image)
     except Exception as error:  # a decoder fed with anything raises anything
         return LeftOut(file.source, f"not a picture that can be read ({_brief(error, file.path)})")

@@ -25,7 +25,7 @@ def data(own: OwnData) -> RenderableType:
         lines += [f"  {one.source}: {one.reason}" for one in own.left_out[:_LEFT_OUT_SHOWN]]
         if len(own.left_out) > _LEFT_OUT_SHOWN:
             lines.append(f"  and {len(own.left_out) - _LEFT_OUT_SHOWN:,} more; --json has all")
-    return Group(*(Text(line) for line in lines))
+    return Group(*(Text(line, overflow="fold") for line in lines))
 
 
 def choices(chosen: Sequence[Choice]) -> Table:

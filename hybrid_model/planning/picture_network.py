@@ -1,35 +1,29 @@
-"""A recipe for somebody's own pictures: first the network, by their sizes and numbers; then, decoded, the training."""
+"""The network for somebody's own pictures, by their sizes and numbers, and what it starts from."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from hybrid_model import bundle as bundle_file
-from hybrid_model.calibration import OperatingPoint
 from hybrid_model.cut import packed_bytes
-from hybrid_model.data.own import OwnData
 from hybrid_model.data.pictures import Survey, decoded_bytes, free_bytes
 from hybrid_model.nn import Architecture
 from hybrid_model.nn.backbones import wide_edge
 from hybrid_model.planning.choice import Choice
 from hybrid_model.planning.edge_budget import edge_energy_j
-from hybrid_model.planning.mirror import mirror_test
-from hybrid_model.planning.plan import Plan
 from hybrid_model.planning.wishes import PictureWishes, PlanError
-from hybrid_model.training import Recipe
-from hybrid_model.training.recipe import Losses, Schedule
 
-__all__ = ["SIZES", "WIDTHS", "PictureNetwork", "choose_network", "plan_pictures"]
+__all__ = ["NO_TRUNK", "SIZES", "SIZE_MAX", "WIDTHS", "PictureNetwork", "choose_network"]
 
 #: Sides of the input in pixels, and channels of the first edge units, that are chosen from; the greatest are dearest.
 SIZES: Final = (32, 48, 64, 96, 128, 160, 224)
 WIDTHS: Final = (16, 24, 32, 48, 64, 96, 128)
 #: Chosen without being asked for at most.
-_SIZE_MAX, _TRUNK_SIZE_MAX = 96, 64
+SIZE_MAX, _TRUNK_SIZE_MAX = 96, 64
 #: Beyond this a stem's whole-number sums could be too great to be exact.
 _TRUNK_SIZE_POSSIBLE: Final = 128
 _WIDTH, _WIDTH_WITH_TIME = 64, 128
@@ -38,12 +32,8 @@ _MINUTES_FOR_WIDTH: Final = 120.0
 #: Below so many pictures of the middle class to train on, a trunk knows more than they do.
 FEW_PER_CLASS: Final = 500
 _TRUNK: Final = "cifar100"
-_NO_TRUNK: Final = "none"
+NO_TRUNK: Final = "none"
 _CLASSES_FOR_WIDE_CUT: Final = 20
-#: The greatest class over the least, from which classes are weighted, and how far weights go.
-_UNEVEN, _WEIGHT_MAX = 1.5, 4.0
-#: Of tuning samples, how many make an accuracy budget more than chance.
-_TUNING_FOR_BUDGET: Final = 200
 
 
 @dataclass(frozen=True)
@@ -67,14 +57,14 @@ def choose_network(found: Survey, wishes: PictureWishes, *, on_gpu: bool = False
     """
     _check(wishes)
     start, why_start = _start(found, wishes)
-    sizes, why_size = _sizes(found, wishes, trunk=start != _NO_TRUNK)
-    if start != _NO_TRUNK:
+    sizes, why_size = _sizes(found, wishes, trunk=start != NO_TRUNK)
+    if start != NO_TRUNK:
         network = _with_trunk(found, start, sizes[0], wishes)
         if network is not None:
             said = (_size_choice(network.size, why_size, wishes), _start_choice(start, why_start, wishes))
             return _told(network, said, wishes)
         why_start = f"the trunk {start} costs more than {wishes.edge_budget.text if wishes.edge_budget else ''}"
-        start = _NO_TRUNK
+        start = NO_TRUNK
         sizes, why_size = _sizes(found, wishes, trunk=False)
     widths, why_width = _widths(wishes, on_gpu=on_gpu)
     network, fitted = _fitting(found, sizes, widths, wishes)
@@ -89,66 +79,6 @@ def choose_network(found: Survey, wishes: PictureWishes, *, on_gpu: bool = False
     return _told(network, rows, wishes)
 
 
-def plan_pictures(own: OwnData, network: PictureNetwork, wishes: PictureWishes) -> Plan:
-    """The recipe for pictures that are decoded, with all that was chosen for network and training."""
-    dataset = own.dataset
-    counts = np.bincount(dataset.train.y, minlength=len(dataset.classes))
-    mirror, mirror_choice = _mirror(own, wishes)
-    weights, weight_choice = _class_weights(counts)
-    trunk = network.start != _NO_TRUNK
-    batch = _batch_size(len(dataset.train))
-    passes = 60 if trunk or len(dataset.train) > 5000 else 120
-    schedule = Schedule(
-        epochs=passes,
-        minutes=wishes.minutes,
-        epochs_max=passes,
-        batch_size=batch,
-        optimizer="muon",
-        lr=0.01 if trunk else 0.03,
-        momentum=0.6,
-        adamw_lr=3e-3,
-        weight_decay=1e-2,
-        decay="linear",
-        warmup_share=0.05,
-        binarize_weights_after=0.0 if trunk or network.arguments["edge_bits"] != 1 else 0.45,
-        frozen_share=0.3 if trunk else 0.0,
-    )
-    point, point_choice = _operating_point(len(dataset.tuning))
-    moved = max(2, network.size // 12)
-    recipe = Recipe(
-        name=dataset.name,
-        summary=f"{len(dataset.classes)} classes of somebody's own pictures.",
-        dataset=f"{dataset.name} {dataset.fingerprint('train')}",
-        family="wide_edge",
-        architecture=network.arguments,
-        augmentation="camera" if network.size <= _SIZE_MAX else "reflected_crop",
-        translate_px=moved,
-        mirror=mirror,
-        seed=wishes.seed,
-        start="trunk" if trunk else "random",
-        trunk=network.start if trunk else "",
-        schedule=schedule,
-        losses=Losses(exit_weights=(0.7,), distillation=0.5, class_weights=weights),
-        operating_point=point,
-    )
-    spoilt = "and half of them spoilt as cameras do" if recipe.augmentation == "camera" else "larger than 96 pixels"
-    choices = (
-        *network.choices,
-        Choice(
-            "minutes",
-            f"{wishes.minutes:g}",
-            f"at most, and {passes} passes at most over {len(dataset.train):,} pictures",
-            given=wishes.minutes_given,
-        ),
-        Choice("batch", f"{batch}", f"small enough for {len(dataset.train) // batch:,} steps in a pass"),
-        Choice("changes", recipe.augmentation, f"moved by up to {moved} pixels, {spoilt}"),
-        mirror_choice,
-        weight_choice,
-        point_choice,
-    )
-    return Plan(recipe=recipe, choices=choices)
-
-
 def _check(wishes: PictureWishes) -> None:
     if wishes.size is not None and wishes.size not in SIZES:
         raise PlanError(f"--size {wishes.size}: take one of {', '.join(map(str, SIZES))}")
@@ -156,20 +86,20 @@ def _check(wishes: PictureWishes) -> None:
         raise PlanError(f"--width {wishes.width}: take a multiple of 8")
     if wishes.edge_bits not in (None, 1, 2, 4, 8):
         raise PlanError(f"--edge-bits {wishes.edge_bits}: take 1, 2, 4 or 8")
-    if wishes.start not in (None, _NO_TRUNK) and (wishes.width is not None or wishes.edge_bits is not None):
+    if wishes.start not in (None, NO_TRUNK) and (wishes.width is not None or wishes.edge_bits is not None):
         raise PlanError(f"--start {wishes.start} brings its own width and bits; leave out --width and --edge-bits")
 
 
 def _start(found: Survey, wishes: PictureWishes) -> tuple[str, str]:
     if wishes.start is not None:
         return wishes.start, "as asked for"
-    middle = int(np.median(list(found.per_class.values())))
+    middle = int(np.median(list(found.per_class_to_learn_from.values())))
     if middle >= FEW_PER_CLASS:
-        return _NO_TRUNK, f"{middle:,} pictures in the middle class are enough to learn from scratch"
+        return NO_TRUNK, f"{middle:,} pictures in the middle class are enough to learn from scratch"
     if wishes.width is not None or wishes.edge_bits is not None:
-        return _NO_TRUNK, "a trunk would bring its own width and bits"
+        return NO_TRUNK, "a trunk would bring its own width and bits"
     if wishes.size is not None and wishes.size > _TRUNK_SIZE_POSSIBLE:
-        return _NO_TRUNK, f"trunks take pictures of up to {_TRUNK_SIZE_POSSIBLE} pixels"
+        return NO_TRUNK, f"trunks take pictures of up to {_TRUNK_SIZE_POSSIBLE} pixels"
     return _TRUNK, f"{middle:,} pictures in the middle class are fewer than {FEW_PER_CLASS}: what it has seen helps"
 
 
@@ -179,7 +109,7 @@ def _sizes(found: Survey, wishes: PictureWishes, *, trunk: bool) -> tuple[tuple[
         if trunk and wishes.size > _TRUNK_SIZE_POSSIBLE:
             raise PlanError(f"--size {wishes.size}: a trunk takes up to {_TRUNK_SIZE_POSSIBLE}, or give --start none")
         return (wishes.size,), "as asked for"
-    side, most = found.median_side, _TRUNK_SIZE_MAX if trunk else _SIZE_MAX
+    side, most = found.median_side, _TRUNK_SIZE_MAX if trunk else SIZE_MAX
     fit = [size for size in SIZES if decoded_bytes(len(found.pictures), (size, size)) <= free_bytes()]
     possible = [size for size in SIZES if size <= max(side, SIZES[0]) and size <= most]
     chosen = [size for size in possible if size in fit] or [SIZES[0]]
@@ -208,7 +138,7 @@ def _fitting(
     budget, least = wishes.edge_budget, float("inf")
     for size in sizes:
         for width in widths:
-            network = PictureNetwork(size, _arguments(found, size, width, wishes.edge_bits or 1), _NO_TRUNK, ())
+            network = PictureNetwork(size, _arguments(found, size, width, wishes.edge_bits or 1), NO_TRUNK, ())
             if budget is None:
                 return network, ""
             cost = budget.cost(network.build())
@@ -276,7 +206,7 @@ def _told(network: PictureNetwork, first: tuple[Choice, ...], wishes: PictureWis
     side = 8
     size_bytes = packed_bytes((side, side, arguments["cut_channels"]), arguments["cut_bits"])
     stages = ", ".join(f"{count} of {width}" for width, count in arguments["edge_widths"])
-    trunk = network.start != _NO_TRUNK
+    trunk = network.start != NO_TRUNK
     return dataclasses.replace(
         network,
         choices=(
@@ -305,39 +235,3 @@ def _size_choice(size: int, why: str, wishes: PictureWishes) -> Choice:
 
 def _start_choice(start: str, why: str, wishes: PictureWishes) -> Choice:
     return Choice("start", start, why, given=wishes.start is not None)
-
-
-def _mirror(own: OwnData, wishes: PictureWishes) -> tuple[bool, Choice]:
-    if wishes.mirror is not None:
-        return wishes.mirror, Choice("mirror", "yes" if wishes.mirror else "no", "as asked for", given=True)
-    asked = mirror_test(own.dataset.train)
-    if asked.as_they_are is None or asked.mirrored is None:
-        return False, Choice("mirror", "no", f"{asked.samples} pictures do not tell whether it does harm")
-    told = f"nearest neighbours tell {asked.mirrored:.0%} of pictures mirrored, {asked.as_they_are:.0%} as they are"
-    return asked.harmless, Choice("mirror", "yes" if asked.harmless else "no", told)
-
-
-def _class_weights(counts: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[tuple[float, ...], Choice]:
-    least, greatest = int(counts.min()), int(counts.max())
-    if greatest <= _UNEVEN * least:
-        return (), Choice("class weights", "none", f"classes are even: {least:,} to {greatest:,} pictures to train on")
-    weights = np.clip(counts.mean() / counts, 1 / _WEIGHT_MAX, _WEIGHT_MAX)
-    rounded = tuple(round(float(weight), 3) for weight in weights)
-    why = f"classes are uneven: {least:,} to {greatest:,} pictures to train on"
-    return rounded, Choice("class weights", f"{min(rounded):g} to {max(rounded):g}", why)
-
-
-def _batch_size(samples: int) -> int:
-    for least, batch in ((20_000, 128), (4_000, 64), (600, 32)):
-        if samples >= least:
-            return batch
-    return min(16, samples)
-
-
-def _operating_point(tuning: int) -> tuple[OperatingPoint, Choice]:
-    by: Literal["accuracy_budget", "edge_share"] = "accuracy_budget" if tuning >= _TUNING_FOR_BUDGET else "edge_share"
-    if by == "accuracy_budget":
-        why = f"{tuning} tuning pictures tell what the edge may keep"
-        return OperatingPoint(by=by, accuracy_budget=0.01), Choice("exit", "1 point below the cloud half", why)
-    why = f"{tuning} tuning pictures are too few to tell an accuracy by"
-    return OperatingPoint(by=by, edge_share=0.65), Choice("exit", "65 % leave on the edge", why)
