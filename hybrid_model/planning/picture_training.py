@@ -13,13 +13,15 @@ from hybrid_model.planning.mirror import mirror_test
 from hybrid_model.planning.picture_network import NO_TRUNK, SIZE_MAX, PictureNetwork
 from hybrid_model.planning.plan import Plan
 from hybrid_model.planning.wishes import PictureWishes
-from hybrid_model.training import Recipe
+from hybrid_model.training import Recipe, recipe_names
 from hybrid_model.training.recipe import Losses, Schedule
 
 __all__ = ["plan_pictures"]
 
 #: The greatest class over the least, from which classes are weighted, and how far weights go.
 _UNEVEN, _WEIGHT_MAX = 1.5, 4.0
+#: Of the minutes, the part in which steps are made: the last of them, and the last look at the tuning split, take some.
+_LEARNING_SHARE: Final = 0.96
 #: Of tuning samples, how many make an accuracy budget more than chance.
 _TUNING_FOR_BUDGET: Final = 200
 
@@ -35,7 +37,7 @@ def plan_pictures(own: OwnData, network: PictureNetwork, wishes: PictureWishes) 
     passes = 60 if trunk or len(dataset.train) > 5000 else 120
     schedule = Schedule(
         epochs=passes,
-        minutes=wishes.minutes,
+        minutes=round(_LEARNING_SHARE * wishes.minutes, 3),
         epochs_max=passes,
         batch_size=batch,
         optimizer="muon",
@@ -51,7 +53,7 @@ def plan_pictures(own: OwnData, network: PictureNetwork, wishes: PictureWishes) 
     point, point_choice = _operating_point(len(dataset.tuning))
     moved = max(2, network.size // 12)
     recipe = Recipe(
-        name=dataset.name,
+        name=dataset.name if dataset.name not in recipe_names() else f"{dataset.name}-own",
         summary=f"{len(dataset.classes)} classes of somebody's own pictures.",
         dataset=f"{dataset.name} {dataset.fingerprint('train')}",
         family="wide_edge",

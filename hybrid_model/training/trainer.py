@@ -88,6 +88,7 @@ class Trainer:
         self._augment = Augmenter(recipe, len(dataset.train.y), fill, device)
         self.asked_to_stop = stop
         self.epoch, self.step, self.seconds, self._loss_sum = 0, 0, 0.0, 0.0
+        self._writing_s = 0.0
         self.precision: str | None = None
         self.machine = machine_kind(device)
         self.history: list[dict[str, float]] = []
@@ -135,6 +136,7 @@ class Trainer:
         order = self._order()
         total = torch.zeros((), device=self.device)
         began = saved = time.perf_counter()
+        self.seconds, self._writing_s = self.seconds + self._writing_s, 0.0
         self._prepare()
         while self.step < self.steps_per_epoch and self.progress < 1.0 and not self.asked_to_stop():
             if self._thaws:
@@ -154,11 +156,15 @@ class Trainer:
                 self._save()
             advance(f"epoch {self.epoch + 1}" + ("" if self._timed else f"/{self.recipe.schedule.epochs}"))
         self._loss_sum += float(total)
-        if math.isfinite(self._loss_sum) and (self.step == self.steps_per_epoch or self.progress >= 1.0):
+        ended = self.step == self.steps_per_epoch or self.progress >= 1.0
+        if math.isfinite(self._loss_sum) and self.step and ended:
             self._end_epoch()
-        self._save()
         if self._timed:  # looking at the tuning split and writing are part of the minutes
-            self.seconds += time.perf_counter() - began
+            now = time.perf_counter()
+            self.seconds, began = self.seconds + now - began, now
+        self._save()
+        if self._timed:
+            self._writing_s = time.perf_counter() - began
 
     @property
     def _frozen(self) -> bool:

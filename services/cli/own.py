@@ -144,7 +144,8 @@ def _pictures(path: Path, wishes: PictureWishes, options: TrainingOptions) -> tu
     plan = planning.plan_pictures(own, network, wishes)
     if not options.twin:
         return own, plan
-    shared = within_minutes(plan.recipe, wishes.minutes, ["twin"]).model_copy(update={"name": plan.recipe.name})
+    minutes = plan.recipe.schedule.minutes or wishes.minutes
+    shared = within_minutes(plan.recipe, minutes, ["twin"]).model_copy(update={"name": plan.recipe.name})
     return own, planning.Plan(recipe=shared, choices=plan.choices)
 
 

@@ -84,7 +84,10 @@ def survey(path: Path, *, progress: bool = True) -> Survey:
                 found.append(looked_at)
     kept, repeated = _once_each(found)
     if not kept:
-        raise PictureDataError(f"{path}: none of its {len(listing.files)} files is a picture, the first: {left_out[0]}")
+        first = left_out[0]
+        raise PictureDataError(
+            f"{path}: none of its {len(listing.files)} files is a picture; the first, {first.source}: {first.reason}"
+        )
     return Survey(listing.name, listing.classes, tuple(kept), (*left_out, *repeated))
 
 

@@ -44,6 +44,6 @@ def not_reached(run: TrainingRun, *, twin: bool) -> str:
     minutes = run.seconds / 60
     told = f"trained in {minutes:.1f} minutes: {passes} of {wanted} passes over the training samples"
     if passes < wanted and schedule.minutes is not None:
-        told += f"; the others did not fit into {schedule.minutes:.3g} minutes"
-        told += f", --minutes {max(1, round(minutes * wanted / max(passes, 1) * 1.1)):d} would have them"
+        enough = max(1, round(1.1 * minutes * wanted / max(passes, 1)))
+        told += f"; the others did not fit into the time, --minutes {enough} would have them"
     return told + ("" if twin else "; not trained: the full-precision twin to compare with (--twin)")

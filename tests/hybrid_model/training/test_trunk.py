@@ -9,11 +9,43 @@ from hybrid_model.data import Dataset, Split
 from hybrid_model.nn import HybridNetwork
 from hybrid_model.nn.backbones import wide_edge
 from hybrid_model.nn.rebuild import rebuild
+from hybrid_model.planning.edge_budget import untrained_bundle
 from hybrid_model.training import TrainingError, train
 from hybrid_model.training.recipe import Losses, Recipe, Schedule
 from hybrid_model.training.trunk import start_from_trunk
 
-TRUNKS = ("cifar10", "cifar100")
+#: Of other shapes than the shipped ones: binary units, and a cut of two bits.
+OTHERS = {
+    "binary": {
+        "stem_channels": 32,
+        "edge_widths": [[32, 1], [64, 2]],
+        "edge_bits": 1,
+        "cut_channels": 8,
+        "cut_bits": 2,
+    },
+    "two bits": {
+        "stem_channels": 32,
+        "edge_widths": [[32, 1], [64, 1]],
+        "edge_bits": 2,
+        "cut_channels": 8,
+        "cut_bits": 2,
+    },
+}
+TRUNKS = ("cifar10", "cifar100", *OTHERS)
+
+
+@pytest.fixture(scope="module")
+def trunks(tmp_path_factory) -> dict[str, str]:
+    """Bundles by name: the shipped ones, and some that know nothing."""
+    found = {name: name for name in ("cifar10", "cifar100")}
+    for name, arguments in OTHERS.items():
+        torch.manual_seed(0)
+        made = untrained_bundle(wide_edge(**arguments))
+        provenance = {"recipe": {"family": "wide_edge", "architecture": arguments}}
+        path = tmp_path_factory.mktemp("trunks") / "some.dew"
+        bundle_file.save(path, made.manifest.model_copy(update={"provenance": provenance}), made.edge, made.cloud)
+        found[name] = str(path)
+    return found
 
 
 def _pictures(count: int, side: int) -> np.ndarray:
@@ -35,7 +67,8 @@ def _crossed(network: HybridNetwork, x: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize("trunk", TRUNKS)
 @pytest.mark.parametrize("side", [32, 64])
-def test_what_crosses_the_cut_is_what_the_trunk_sends(trunk, side):
+def test_what_crosses_the_cut_is_what_the_trunk_sends(trunk, side, trunks):
+    trunk = trunks[trunk]
     network = HybridNetwork(wide_edge(**_architecture(trunk, classes=3, input_size=side, stem_kernel=side // 8)))
     start_from_trunk(network, trunk, torch.from_numpy(_pictures(40, side)))
     theirs = rebuild(bundle_file.load(bundle_file.resolve(trunk), cloud=True))
