@@ -8,18 +8,27 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 __all__ = ["PIXELS_MAX", "opened", "rgb_pixels", "upright", "upright_size"]
 
 #: Pixels of a picture above which it is not decoded at all: nobody's photograph, and gigabytes once unpacked.
-PIXELS_MAX: Final = 200_000_000
+PIXELS_MAX: Final = 100_000_000
 # Callers check the header against a limit of their own before anything is decompressed; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
 
 #: Formats that are programs, or that other programs are started for: never opened.
 _REFUSED: Final = frozenset({"EPS", "WMF", "PDF"})
 _ORIENTATION: Final = 0x0112
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _WHITE: Final = (255, 255, 255, 255)
 
 
@@ -31,16 +40,15 @@ def opened(source: Path | io.BytesIO) -> Image.Image:
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width in pixels, of the picture turned as its EXIF data say; reads only the header."""
-    lies = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    lies = _orientation(image) in (5, 6, 7, 8)
     return (image.width, image.height) if lies else (image.height, image.width)
 
 
 def upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF data say, decoded."""
+    turn = _TURNS.get(_orientation(image))
     image.load()
-    if image.getexif().get(_ORIENTATION, 1) == 1:
-        return image
-    return ImageOps.exif_transpose(image)
+    return image if turn is None else image.transpose(turn)
 
 
 def rgb_pixels(image: Image.Image, height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -54,6 +62,14 @@ def rgb_pixels(image: Image.Image, height: int, width: int) -> npt.NDArray[np.ui
     if (turned.height, turned.width) != (height, width):
         turned = turned.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(turned, dtype=np.uint8).reshape(height, width, 3)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1, upright, to 8; 1 where the EXIF data are damaged: the pixels are not."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # the parser of EXIF data raises what it likes
+        return 1
 
 
 def _decode_small(image: Image.Image, height: int, width: int) -> None:

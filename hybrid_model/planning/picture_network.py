@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from hybrid_model import bundle as bundle_file
 from hybrid_model.cut import packed_bytes
 from hybrid_model.data.pictures import Survey, decoded_bytes, free_bytes
-from hybrid_model.nn import Architecture
+from hybrid_model.nn import Architecture, HybridNetwork
 from hybrid_model.nn.backbones import wide_edge
 from hybrid_model.planning.choice import Choice
 from hybrid_model.planning.edge_budget import edge_energy_j
@@ -178,8 +179,10 @@ def _with_trunk(found: Survey, start: str, size: int, wishes: PictureWishes) -> 
     theirs = recipe.get("architecture")
     arguments: dict[str, Any] = {"edge_bits": 1, **(theirs if isinstance(theirs, dict) else {})}
     before = manifest.input.shape[0]
-    if arguments.get("stem_side", 16) != 16:
-        raise PlanError(f"--start {start}: its stem does not lead to 16 x 16 at once; take cifar10 or cifar100")
+    if arguments.get("stem_side", 16) != 16:  # its first unit knows pictures of this size alone
+        if wishes.size not in (None, before):
+            raise PlanError(f"--start {start} takes pictures of {before} x {before} alone; leave out --size")
+        size = before
     kernel = Architecture.model_validate(manifest.architecture).stem.kernel[0]
     arguments |= {
         "classes": len(found.classes),
@@ -201,32 +204,34 @@ def _with_trunk(found: Survey, start: str, size: int, wishes: PictureWishes) -> 
 
 
 def _told(network: PictureNetwork, first: tuple[Choice, ...], wishes: PictureWishes) -> PictureNetwork:
-    arch, arguments = network.build(), network.arguments
-    bits = arguments["edge_bits"]
-    side = 8
-    size_bytes = packed_bytes((side, side, arguments["cut_channels"]), arguments["cut_bits"])
-    stages = ", ".join(f"{count} of {width}" for width, count in arguments["edge_widths"])
-    trunk = network.start != NO_TRUNK
+    """The network with what is told of it."""
+    arch, trunk = network.build(), network.start != NO_TRUNK
+    edge = arch.units[: arch.cut.after]
+    stages = ", ".join(f"{len([*same])} of {width}" for width, same in groupby(unit.channels for unit in edge))
+    why_edge = "the trunk's own" if trunk else "enough for most, and cheap"
+    h, w, channels = HybridNetwork(arch).cut_shape
+    why_cut = "the trunk's own" if trunk else f"for {arch.classes} classes"
     return dataclasses.replace(
         network,
         choices=(
             *first,
             Choice(
                 "edge",
-                f"{stages} at {bits} bit{'s' if bits > 1 else ''}",
-                ("the trunk's own" if trunk else "enough for most, and cheap")
-                + f"; a sample costs some {edge_energy_j(arch) * 1e6:.0f} uJ as estimated",
+                f"{stages} at {_bits(edge[-1].weight_bits)}",
+                f"{why_edge}; a sample costs some {edge_energy_j(arch) * 1e6:.0f} uJ as estimated",
                 given=wishes.edge_bits is not None,
             ),
             Choice(
                 "cut",
-                f"{size_bytes} bytes",
-                "the trunk's own"
-                if trunk
-                else f"{arguments['cut_channels']} channels of {arguments['cut_bits']} bits for {arch.classes} classes",
+                f"{packed_bytes((h, w, channels), arch.cut.bits)} bytes",
+                f"{h} x {w} positions, {channels} channels at {_bits(arch.cut.bits)}: {why_cut}",
             ),
         ),
     )
+
+
+def _bits(count: int) -> str:
+    return "1 bit" if count == 1 else f"{count} bits"
 
 
 def _size_choice(size: int, why: str, wishes: PictureWishes) -> Choice:

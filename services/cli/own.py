@@ -90,7 +90,16 @@ def parts(found: ScorablePictures, bundle: Bundle, main: dict[str, Any]) -> dict
             return None
         return main if dataset is found.main else evaluation.evaluate(bundle, dataset).to_json()
 
-    return {"held_out": figures(found.held_out), "new": figures(found.new), "not_scored": dict(found.not_scored)}
+    apart: dict[str, Any] = {
+        "held_out": figures(found.held_out),
+        "new": figures(found.new),
+        "not_scored": dict(found.not_scored),
+    }
+    new = apart["new"]
+    if new is not None and found.held_out is not None:
+        told = f"new pictures, apart from these: {new['samples']:,}, accuracy {new['accuracy']['hybrid']:.2%}"
+        out.print(f"{told}, {new['edge_share']:.1%} left on the edge", highlight=False, soft_wrap=True)
+    return apart
 
 
 def demonstrated(path: Path, bundle: str | None) -> tuple[Dataset, str]:

@@ -86,3 +86,13 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same():
     image = Image.new("RGB", (1600, 1200), (200, 120, 40))
     pixels = rgb_pixels(_file(image, "JPEG"), 32, 32)
     assert np.abs(pixels.astype(int) - (200, 120, 40)).max() <= 2
+
+
+def test_damaged_exif_data_do_not_spoil_a_picture(monkeypatch):
+    monkeypatch.setattr(Image.Image, "getexif", lambda self: {}["damaged"])
+    assert np.array_equal(rgb_pixels(_file(_halves()), 4, 8), np.asarray(_halves()))
+
+
+def test_programs_that_draw_are_not_opened():
+    with pytest.raises(Exception, match="cannot identify"):
+        opened(io.BytesIO(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,8 +14,15 @@ __all__ = ["bar"]
 
 @contextmanager
 def bar(text: str, total: int, *, progress: bool) -> Iterator[Callable[[], None]]:
-    """A bar of `total` steps, gone at the end; what it gives is called after each step."""
+    """A bar of `total` steps, gone at the end; what it gives is called after each step.
+
+    Warnings are silent meanwhile: decoders have one for every file that is a little out of order.
+    """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not progress) as shown:
+    with (
+        warnings.catch_warnings(),
+        Progress(*columns, console=Console(stderr=True), transient=True, disable=not progress) as shown,
+    ):
+        warnings.simplefilter("ignore")
         task = shown.add_task(text, total=total)
         yield lambda: shown.advance(task)

@@ -16,7 +16,7 @@ from hybrid_model.planning import (
     parse_budget,
     plan_pictures,
 )
-from hybrid_model.planning.edge_budget import edge_energy_j
+from hybrid_model.planning.edge_budget import edge_energy_j, untrained_bundle
 from hybrid_model.planning.mirror import mirror_test
 from tests.hybrid_model.drawn import picture
 
@@ -75,6 +75,19 @@ def test_a_trunk_gives_its_own_architecture_whatever_that_is():
     theirs = bundle_file.load(bundle_file.resolve("cifar100")).manifest.architecture["units"]
     ours = network.build().model_dump(mode="json")["units"]
     assert ours == theirs
+
+
+def test_a_bundle_of_ones_own_may_be_the_trunk(tmp_path):
+    arguments = {"input_size": 64, "stem_side": 32, "stem_channels": 8, "edge_widths": [[16, 1]], "edge_bits": 1}
+    made = untrained_bundle(wide_edge(**arguments))
+    provenance = {"recipe": {"family": "wide_edge", "architecture": arguments}}
+    path = tmp_path / "own.dew"
+    bundle_file.save(path, made.manifest.model_copy(update={"provenance": provenance}), made.edge, made.cloud)
+    network = choose_network(_survey(side=200), PictureWishes(start=str(path)))
+    assert network.size == 64
+    assert network.build().stem == wide_edge(**arguments).stem
+    with pytest.raises(PlanError, match="takes pictures of 64 x 64 alone"):
+        choose_network(_survey(), PictureWishes(start=str(path), size=96))
 
 
 def test_a_gpu_or_hours_make_the_edge_wider():

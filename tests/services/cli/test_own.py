@@ -228,3 +228,13 @@ def test_the_whole_pipeline_runs_on_the_held_out_pictures(given, commands, train
     figures = json.loads((trained / "demo.json").read_text())
     assert (figures["labels_final"], figures["lost"], figures["bundle"]) == (30, 0, "bars")
     assert "held-out and 0 new pictures are scored" in ended.stderr
+
+
+def test_held_out_and_new_pictures_are_told_apart(commands, trained, tmp_path):
+    both = shutil.copytree(trained / "bars", tmp_path / "both")
+    folder_of(both, {"flat": 3}, first=7000)
+    ended, figures = _evaluated(commands, trained, tmp_path, both)
+    assert ended.returncode == 0, ended.stderr
+    assert figures["samples"] == figures["held_out"]["samples"]
+    assert figures["new"]["samples"] == 3
+    assert "new pictures, apart from these: 3, accuracy" in ended.stdout
