@@ -26,6 +26,7 @@ from hybrid_model.evaluation.figures import (
     evaluate,
     exit_error_rate,
 )
+from hybrid_model.evaluation.own_pictures import ScorablePictures, digests_of, scorable_pictures
 
 __all__ = [
     "Accuracy",
@@ -41,9 +42,11 @@ __all__ = [
     "ExitErrorBound",
     "GuardFigures",
     "ReliabilityBin",
+    "ScorablePictures",
     "answers",
     "answers_on",
     "curve",
+    "digests_of",
     "energy_reduction",
     "error_by_chance",
     "evaluate",
@@ -54,4 +57,5 @@ __all__ = [
     "require_path",
     "require_pictures",
     "samples_to_corrupt",
+    "scorable_pictures",
 ]

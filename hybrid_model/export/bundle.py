@@ -14,6 +14,7 @@ import torch
 from hybrid_model import bundle as bundle_file
 from hybrid_model import cut as cut_codec
 from hybrid_model.bundle.file import Tensors
+from hybrid_model.bundle.manifest import SplitFiles
 from hybrid_model.calibration import calibrate
 from hybrid_model.data import Dataset
 from hybrid_model.export.cloud_tensors import CloudDtype, cloud_tensors
@@ -35,15 +36,26 @@ def _input(run: TrainingRun, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def export_bundle(run: TrainingRun, dataset: Dataset, path: Path, *, cloud_dtype: CloudDtype = "float16") -> str:
+def export_bundle(
+    run: TrainingRun,
+    dataset: Dataset,
+    path: Path,
+    *,
+    cloud_dtype: CloudDtype = "float16",
+    split_files: SplitFiles | None = None,
+) -> str:
     """Writes `path` from a finished run and returns its network id. `cloud_dtype`: see `cloud_tensors`.
+
+    `split_files`: of somebody's own data, what each split was made of.
 
     The bundle is calibrated as the recipe's operating point says, by the routine that `dewpoint calibrate` is.
     Raises BundleError if the result fails its own check, CalibrationError if it cannot be calibrated.
     """
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / path.name
-        bundle_file.save(draft, *_uncalibrated(run, dataset, cloud_dtype))
+        manifest, edge, cloud = _uncalibrated(run, dataset, cloud_dtype)
+        manifest["split_files"] = None if split_files is None else split_files.model_dump(mode="json")
+        bundle_file.save(draft, manifest, edge, cloud)
         calibrated = calibrate(bundle_file.load(draft, cloud=True), dataset, run.recipe.operating_point)
     return bundle_file.save(path, calibrated.manifest, calibrated.edge, calibrated.cloud)
 

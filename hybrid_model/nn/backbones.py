@@ -75,14 +75,39 @@ def wide_edge(
     cut_bits: Literal[1, 2, 3, 4] = 1,
     cloud_widths: Sequence[tuple[int, int]] = ((128, 1), (256, 2)),
     dropout: float = 0.0,
+    input_size: int = 32,
+    stem_side: Literal[16, 32] = 16,
+    stem_kernel: int | None = None,
 ) -> Architecture:
-    """A wide low-bit edge under an 8-bit stem of stride 2, and a narrower full-precision cloud half, for 32x32 images.
+    """A wide low-bit edge under an 8-bit stem with a stride, and a narrower full-precision cloud half, for pictures of
+    `input_size` x `input_size` pixels.
 
+    The stem brings a picture of any size to `stem_side` x `stem_side`: a large picture costs little more than a small
+    one. Its kernel is two pixels wider than its stride, if not given. From 32x32 one more Bi-Real unit of stride 2, in
+    front of the others, leads to 16x16 and from `stem_channels` to the first width.
     `edge_widths`: (channels, units) per stage, at 16x16, 8x8, ...: Bi-Real units at one bit, basic units at more, all
     with shortcuts that repeat channels instead of multiplying; each width is a multiple of the one before.
-    `cloud_widths`: (channels, stride) of one basic unit each.
+    `cloud_widths`: (channels, stride) of one basic unit each. Raises ValueError for a size that the stem cannot divide.
     """
+    stride, rest = divmod(input_size, stem_side)
+    if rest or not stride:
+        raise ValueError(f"an input_size is a multiple of {stem_side}, not {input_size}")
+    kernel = stem_kernel or stride + 2
+    if not stride <= kernel <= 3 * stride:
+        raise ValueError(f"a stem of stride {stride} takes a kernel of {stride} to {3 * stride} pixels, not {kernel}")
+    padding = (kernel - stride + 1) // 2
     units: list[UnitSpec] = []
+    if stem_side == 32:
+        units.append(
+            UnitSpec(
+                kind="bireal",
+                channels=edge_widths[0][0],
+                stride=(2, 2),
+                weight_bits=edge_bits,
+                activation_bits=edge_bits,
+                shortcut="repeat",
+            )
+        )
     for stage, (channels, count) in enumerate(edge_widths):
         for number in range(count):
             units.append(
@@ -96,14 +121,20 @@ def wide_edge(
                 )
             )
     edge_units = len(units)
-    units += [UnitSpec(kind="basic", channels=channels, stride=(stride, stride)) for channels, stride in cloud_widths]
+    units += [UnitSpec(kind="basic", channels=width, stride=(step, step)) for width, step in cloud_widths]
     return Architecture(
-        input_shape=(32, 32, 3),
+        input_shape=(input_size, input_size, 3),
         input_dtype="uint8",
         zero_point=CIFAR_ZERO_POINT,
         scale=CIFAR_SCALE,
         classes=classes,
-        stem=StemSpec(channels=stem_channels, kernel=(4, 4), stride=(2, 2), padding=(1, 1), weight_bits=8),
+        stem=StemSpec(
+            channels=stem_channels,
+            kernel=(kernel, kernel),
+            stride=(stride, stride),
+            padding=(padding, padding),
+            weight_bits=8,
+        ),
         units=tuple(units),
         exits=tuple(ExitSpec(after=a) for a in (exits_after or (edge_units,))),
         cut=CutSpec(after=edge_units, channels=cut_channels, bits=cut_bits),

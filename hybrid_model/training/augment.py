@@ -155,7 +155,7 @@ class Augmenter:
         if recipe.augmentation in _SIMPLE:
             seen = _SIMPLE[recipe.augmentation](batch, self._fill, generator)
             return seen, seen
-        seen = mirrored(batch, self._odd[rows] ^ bool(epoch % 2))
+        seen = mirrored(batch, self._odd[rows] ^ bool(epoch % 2)) if recipe.mirror else batch
         if recipe.translate_px:
             seen = shifted_with_reflection(seen, recipe.translate_px, generator)
         if recipe.cutout_px:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,21 @@ class Checkpoint:
         self.path, self.fingerprint = path, fingerprint
 
     def save(self, state: dict[str, Any]) -> None:
-        """Writes `state` atomically."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Writes `state` atomically. Raises TrainingError where it cannot be written; the last one stays then."""
         part = self.path.with_suffix(".part")
-        torch.save({"fingerprint": self.fingerprint, **state}, part)
-        os.replace(part, self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Through a file of our own: torch's writer tells a full disk as an internal error.
+            with part.open("wb") as file:
+                torch.save({"fingerprint": self.fingerprint, **state}, file)
+            os.replace(part, self.path)
+        except (OSError, RuntimeError) as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise TrainingError(
+                f"{self.path}: the checkpoint cannot be written ({_brief(error)}); make space or name another folder "
+                "by --checkpoints: the same command goes on from the last one"
+            ) from error
 
     def load(self) -> dict[str, Any] | None:
         """The last state, or None where there is none of this recipe."""
@@ -35,6 +46,16 @@ class Checkpoint:
             return None
         state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         return state if state.get("fingerprint") == self.fingerprint else None
+
+
+def _brief(error: Exception) -> str:
+    """The cause in a few words: torch's own writer wraps what the file said."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return str(error).splitlines()[0][:120]
 
 
 def stored_run(recipe: Recipe, path: Path) -> TrainingRun:

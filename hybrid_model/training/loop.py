@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -104,7 +105,10 @@ def _run(trainer: Trainer, *, progress: bool) -> None:
         bar.update(task, completed=trainer.progress * _BAR_STEPS)
         if not trainer.finished:
             bar.update(task, description="choosing precision")
+            began = time.perf_counter()
             trainer.precision = trainer.precision or trainer.choose_precision()
+            if trainer.recipe.schedule.minutes is not None:
+                trainer.seconds += time.perf_counter() - began
         while not trainer.finished and not trainer.asked_to_stop():
             trainer.run_epoch(
                 lambda text: bar.update(

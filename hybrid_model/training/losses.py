@@ -20,16 +20,16 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
 def _mixed(logits: Tensor, labels: Tensor, losses: Losses, source: Tensor | None, share: float) -> Tensor:
     """(1 - share) x cross entropy + share x distillation from `source` (N, K)."""
     if source is None or share == 0.0:
-        return _hard(logits, labels, losses)
+        return _cross_entropy(logits, labels, losses)
     soft = distillation_loss(logits, source, losses.distillation_temperature)
     if share == 1.0:
         return soft
-    return (1.0 - share) * _hard(logits, labels, losses) + share * soft
+    hard = _cross_entropy(logits, labels, losses)
+    return (1.0 - share) * hard + share * soft
 
 
-def _hard(logits: Tensor, labels: Tensor, losses: Losses) -> Tensor:
-    """Cross entropy with the recipe's label smoothing and class weights."""
-    weight = None if losses.class_weights is None else logits.new_tensor(losses.class_weights, dtype=torch.float32)
+def _cross_entropy(logits: Tensor, labels: Tensor, losses: Losses) -> Tensor:
+    weight = logits.new_tensor(losses.class_weights, dtype=torch.float32) if losses.class_weights else None
     return F.cross_entropy(logits.float(), labels, weight=weight, label_smoothing=losses.label_smoothing)
 
 

@@ -22,6 +22,6 @@ def share_of_peak(schedule: Schedule, progress: float) -> float:
 def progress_of(schedule: Schedule, *, epochs: float, seconds: float) -> float:
     """How much of the run is over, 0..1, after so many passes over the training split, which took so long."""
     if schedule.minutes is not None:
-        passed = epochs / schedule.epochs_max if schedule.epochs_max else 0.0
-        return min(max(seconds / (60.0 * schedule.minutes), passed), 1.0)
+        in_epochs = epochs / schedule.epochs_max if schedule.epochs_max is not None else 0.0
+        return min(max(seconds / (60.0 * schedule.minutes), in_epochs), 1.0)
     return min(epochs / schedule.epochs, 1.0)

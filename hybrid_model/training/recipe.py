@@ -46,7 +46,8 @@ class Schedule(BaseModel):
     `muon` trains the convolutions; what is no convolution takes AdamW at `adamw_lr` beside it. A run that starts from
     its trained twin has `lr_from_twin` for a peak, where given: a lower one keeps what the twin has learned.
     `binarize_weights_after` is the share of the run before which one-bit convolutions keep real weights; their
-    activations are binary from the beginning.
+    activations are binary from the beginning. `frozen_share` is the share of the run before which stem and edge units
+    stay what a trunk has made of them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -64,6 +65,7 @@ class Schedule(BaseModel):
     weight_decay: float = 1e-4
     warmup_share: float = Field(default=0.1, ge=0.0, lt=1.0)
     binarize_weights_after: float = Field(default=0.0, ge=0.0, lt=1.0)
+    frozen_share: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class Losses(BaseModel):
@@ -75,7 +77,7 @@ class Losses(BaseModel):
     `teacher_share` of the final loss then comes from the teacher's softened answer instead of the labels. Where labels
     take no part, samples need none.
     `two_stage`: first the backbone by its final loss, then the exits alone on the frozen backbone.
-    `class_weights`: of each class in the cross entropy, where classes are uneven; none: all the same.
+    `class_weights`: how much a sample of each class counts in the cross entropies; none: all alike.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -86,16 +88,17 @@ class Losses(BaseModel):
     teacher: str = "none"
     teacher_share: float = Field(default=1.0, gt=0.0, le=1.0)
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
-    class_weights: tuple[float, ...] | None = None
+    class_weights: tuple[float, ...] = ()
 
 
 class Recipe(BaseModel):
     """A whole training run.
 
     `augmentation` names the random changes to every batch (see `hybrid_model.training.augment`); pictures are moved by
-    up to `translate_px`, and a square of `cutout_px` is blanked. `model`: the teacher, where `losses.teacher` says so.
-    `start`: random weights, or those of the trained full-precision twin. `full_precision` makes it the twin's own run:
-    see `twin`.
+    up to `translate_px`, and a square of `cutout_px` is blanked; without `mirror` none is mirrored. `model`: the
+    teacher, where `losses.teacher` says so.
+    `start`: random weights, those of the trained full-precision twin, or those of the bundle `trunk`, a file or a
+    shipped one's name. `full_precision` makes it the twin's own run: see `twin`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -107,9 +110,11 @@ class Recipe(BaseModel):
     augmentation: Literal["none", "crop_flip", "reflected_crop", "camera", "digits", "sensor", "inertial"] = "none"
     translate_px: int = Field(default=4, ge=0)
     cutout_px: int = Field(default=0, ge=0)
+    mirror: bool = True
     seed: int = 0
     compile: bool = False
-    start: Literal["random", "twin"] = "random"
+    start: Literal["random", "twin", "trunk"] = "random"
+    trunk: str = ""
     full_precision: bool = False
     schedule: Schedule
     losses: Losses = Losses()
@@ -139,6 +144,9 @@ class Recipe(BaseModel):
         except (TypeError, ValueError) as error:
             raise RecipeError(f"recipe {self.name}: {error}") from error
         exit_count = 0 if isinstance(arch, WhitenedSpec) else len(arch.exits)
+        weights = self.losses.class_weights
+        if weights and len(weights) != arch.classes:
+            raise RecipeError(f"recipe {self.name}: {len(weights)} class weights for {arch.classes} classes")
         if len(self.losses.exit_weights) != exit_count:
             raise RecipeError(
                 f"recipe {self.name}: {len(self.losses.exit_weights)} exit weights for {exit_count} exits"
@@ -193,6 +201,7 @@ class Recipe(BaseModel):
             update={
                 "lr_from_twin": None,
                 "binarize_weights_after": 0.0,
+                "frozen_share": 0.0,
                 "epochs": self.schedule.twin_epochs or self.schedule.epochs,
                 "twin_epochs": None,
                 "minutes": minutes and minutes * FIRST_MINUTES_SHARE,
@@ -203,6 +212,7 @@ class Recipe(BaseModel):
                 "name": f"{self.name}-{suffix}",
                 "full_precision": True,
                 "start": "random",
+                "trunk": "",
                 "schedule": schedule,
                 "losses": losses,
             }

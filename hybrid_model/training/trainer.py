@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hybrid_model.data import Dataset
-from hybrid_model.nn import HybridOutput
+from hybrid_model.nn import HybridNetwork, HybridOutput
 from hybrid_model.nn.whitened import WhitenedNet
 from hybrid_model.training.augment import Augmenter
 from hybrid_model.training.binarization import ProgressiveBinarization
@@ -28,6 +28,7 @@ from hybrid_model.training.recipe import Recipe
 from hybrid_model.training.run import TrainingError, machine_kind
 from hybrid_model.training.teacher import Teacher
 from hybrid_model.training.trainable import Trainable, untrained
+from hybrid_model.training.trunk import start_from_trunk
 
 #: Seconds of training between two checkpoints inside an epoch.
 _CHECKPOINT_EVERY_S: Final = 120.0
@@ -84,6 +85,8 @@ class Trainer:
         if recipe.start == "twin":
             assert twin is not None
             start_from(self.network, twin)
+        if recipe.start == "trunk" and isinstance(self.network, HybridNetwork):
+            start_from_trunk(self.network, recipe.trunk, self._x)
         self.binarization = ProgressiveBinarization(self.network, recipe.schedule.binarize_weights_after)
         self.optimizers = build_optimizers(self.network, recipe.schedule.model_copy(update={"lr": recipe.peak_lr}))
         self.checkpoint = Checkpoint(folder / f"{recipe.name}-s{recipe.seed}.pt", recipe.fingerprint())
@@ -92,6 +95,7 @@ class Trainer:
         self._augment = Augmenter(recipe, len(dataset.train.y), fill, device)
         self.asked_to_stop = stop
         self.epoch, self.step, self.seconds, self._loss_sum = 0, 0, 0.0, 0.0
+        self._writing_s = 0.0
         self.precision: str | None = None
         self.machine = machine_kind(device)
         self.history: list[dict[str, float]] = []
@@ -136,8 +140,11 @@ class Trainer:
         order = self._order()
         total = torch.zeros((), device=self.device)
         began = saved = time.perf_counter()
+        self.seconds, self._writing_s = self.seconds + self._writing_s, 0.0
         self._prepare()
         while self.step < self.steps_per_epoch and self.progress < 1.0 and not self.asked_to_stop():
+            if self._thaws:
+                self._prepare()
             rows = order[self.step * self.recipe.schedule.batch_size :][: self.recipe.schedule.batch_size]
             self.binarization.at(self.progress)
             self._set_rates(share_of_peak(self.recipe.schedule, self.progress))
@@ -153,9 +160,25 @@ class Trainer:
                 self._save()
             advance(f"epoch {self.epoch + 1}" + ("" if self._timed else f"/{self.recipe.schedule.epochs}"))
         self._loss_sum += float(total)
-        if math.isfinite(self._loss_sum) and (self.step == self.steps_per_epoch or self.progress >= 1.0):
+        ended = self.step == self.steps_per_epoch or self.progress >= 1.0
+        if math.isfinite(self._loss_sum) and self.step and ended:
             self._end_epoch()
+        if self._timed:  # looking at the tuning split and writing are part of the minutes
+            now = time.perf_counter()
+            self.seconds, began = self.seconds + now - began, now
         self._save()
+        if self._timed:
+            self._writing_s = time.perf_counter() - began
+
+    @property
+    def _frozen(self) -> bool:
+        """Whether stem and edge units still are what the trunk has made of them."""
+        return self.progress < self.recipe.schedule.frozen_share
+
+    @property
+    def _thaws(self) -> bool:
+        first = next(self.network.parameters())
+        return self.recipe.schedule.frozen_share > 0 and not self._frozen and not first.requires_grad
 
     @property
     def _timed(self) -> bool:
@@ -219,8 +242,14 @@ class Trainer:
         return self.progress >= 0.75 if self._timed else self.epoch >= max(1, round(0.75 * self.recipe.schedule.epochs))
 
     def _prepare(self) -> None:
-        """In the second of two stages the backbone is frozen, batch statistics included; the exits learn alone."""
+        """In the second of two stages the backbone is frozen, batch statistics included; the exits learn alone.
+
+        While a trunk is frozen, all behind it learns alone.
+        """
         self.network.train()
+        if self.recipe.schedule.frozen_share > 0 and isinstance(self.network, HybridNetwork):
+            for part in (self.network.stem, self.network.edge):
+                part.requires_grad_(not self._frozen).train(not self._frozen)
         if self._in_second_stage and not isinstance(self.network, WhitenedNet):
             self.network.requires_grad_(False).eval()
             self.network.exits.requires_grad_(True).train()

@@ -31,26 +31,50 @@ from services.cli.common import (
 def train(
     to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle to write, NAME.dew.")],
     recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a TOML file.")
+        str | None, typer.Argument(metavar="[RECIPE]", help="Name of a shipped recipe, or a TOML file.")
     ] = None,
     own_data: Annotated[
-        Path | None, typer.Option("--data", metavar="PATH", help="Instead of a recipe: a file of your own readings.")
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="In place of a recipe: pictures (a folder per class, a CSV path,label), or readings (CSV, Parquet).",
+        ),
     ] = None,
     checkpoints: Annotated[
         Path, typer.Option(help="Where the run keeps its state; the same command resumes it.")
     ] = Path("checkpoints"),
     device: Annotated[str | None, typer.Option(help="cuda or cpu; without it, a GPU where there is one.")] = None,
     twin: Annotated[
-        bool, typer.Option(help="Train the full-precision twin too: the baseline that `evaluate` compares with.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--twin/--no-twin",
+            help="Train the full-precision twin too, the baseline that `evaluate` compares with; with a recipe it is.",
+        ),
+    ] = None,
     taught_twin: Annotated[
         bool, typer.Option("--taught-twin", help="Train a twin that learns from the recipe's teacher, too.")
     ] = False,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="M", help="Be ready after so many minutes, teacher and twins included."),
+        typer.Option(
+            min=0.1, metavar="M", help="Be ready after so many minutes, teacher and twins included; 10 with --data."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
+    size: Annotated[int | None, typer.Option(metavar="PIXELS", help="Pictures: the input's side, 32 to 224.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pictures: channels of the first edge units.")] = None,
+    edge_bits: Annotated[int | None, typer.Option(help="With --data: bits of the edge, 1, 2, 4 or 8.")] = None,
+    edge_budget: Annotated[
+        str | None,
+        typer.Option(metavar="COST", help="Pictures: what the edge may cost a sample, such as 50uJ or 2ms."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="BUNDLE", help="Pictures: a bundle to start from, or none.")
+    ] = None,
+    mirror: Annotated[
+        bool | None, typer.Option("--mirror/--no-mirror", help="Pictures: mirror pictures at random, or never.")
+    ] = None,
     device_column: own_readings.DeviceColumn = None,
     time_column: own_readings.TimeColumn = None,
     time_unit: own_readings.TimeUnit = None,
@@ -64,23 +88,43 @@ def train(
     edge_kb: own_readings.EdgeKb = None,
     json_path: Json = None,
 ) -> None:
-    """Train a network by a recipe, and its full-precision twin, and write the bundle.
+    """Train a network by a recipe, or on your own pictures or readings, and write the bundle.
 
-    Example: `dewpoint train digits --out digits.dew`, `dewpoint train --data readings.csv --out mine.dew`
+    Examples: `dewpoint train digits --out digits.dew`, `dewpoint train --data pictures --out pictures.dew`,
+    `dewpoint train --data readings.csv --out readings.dew`
 
-    With --minutes the learning rate falls to zero in that time, however fast the machine is. Your own readings
-    (--data) are trained with in ten minutes, where none are given, by a recipe that is chosen for them.
+    With --data whatever is not given is chosen, and told with its reason. With --minutes the learning rate falls to
+    zero in that time, however fast the machine is.
     """
+    from services.cli import own
+    from services.cli.training_options import TrainingOptions
+
+    of_pictures = {
+        "size": size, "width": width, "edge_bits": edge_bits, "edge_budget": edge_budget, "start": start,
+        "mirror": mirror,
+    }  # fmt: skip
+    of_readings = {
+        "device_column": device_column, "time_column": time_column, "time_unit": time_unit,
+        "label_column": label_column, "channels": channels, "window_s": window_s, "hop_s": hop_s, "rate_hz": rate_hz,
+        "split": split, "triples": triples, "edge_kb": edge_kb,
+    }  # fmt: skip
+    if (recipe is None) == (own_data is None):
+        fail("give either a RECIPE or --data: a recipe names its data, and for yours a recipe is made")
+    must_be_writable(to)
+    must_be_writable(json_path)
     if own_data is not None:
-        own_readings.train_readings(
-            own_data, to, checkpoints=checkpoints, run_on=device, minutes=minutes, seed=seed, twin=twin,
-            json_path=json_path, triples=triples, edge_kb=edge_kb, channels=channels, window_s=window_s, hop_s=hop_s,
-            rate_hz=rate_hz, split=split, device=device_column, label=label_column, time=time_column,
-            time_unit=time_unit,
-        )  # fmt: skip
+        if taught_twin:
+            fail("--taught-twin belongs to recipes that have a teacher; leave it out with --data")
+        options = TrainingOptions(
+            checkpoints=checkpoints, device=device, twin=bool(twin), minutes=minutes, seed=seed, json_path=json_path
+        )
+        own.train(own_data, to, options, of_pictures=of_pictures, of_readings=of_readings)
         return
-    if recipe is None:
-        fail("give a RECIPE, or a file of your own readings with --data")
+    assert recipe is not None
+    given = own.first_given({**of_pictures, **of_readings})
+    if given is not None:
+        fail(f"{given} belongs to --data: a recipe says it itself")
+
     from hybrid_model import data
     from hybrid_model.export import export_bundle
     from hybrid_model.training import Baseline, load_recipe, within_minutes
@@ -89,12 +133,10 @@ def train(
     plan = load_recipe(recipe)
     if seed is not None:
         plan = plan.model_copy(update={"seed": seed})
-    chosen: dict[Baseline, bool] = {"twin": twin, "taught_twin": taught_twin}
+    chosen: dict[Baseline, bool] = {"twin": twin is not False, "taught_twin": taught_twin}
     baselines = [name for name, wanted in chosen.items() if wanted]
     if minutes is not None:
         plan = within_minutes(plan, minutes, baselines)
-    must_be_writable(to)
-    must_be_writable(json_path)
     plan.build()
     dataset = data.load(plan.dataset)
     run = run_training(plan, dataset, folder=checkpoints, device=device, baselines=baselines)
@@ -277,7 +319,10 @@ def explore(
 def evaluate(
     bundle: Bundle,
     dataset: Annotated[
-        str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har; or your own readings.")
+        str,
+        typer.Option(
+            "--data", metavar="NAME", help="digits, cifar10, cifar100 or har, or your own pictures or readings."
+        ),
     ],
     curve_path: Annotated[
         Path | None,
@@ -303,6 +348,8 @@ def evaluate(
 
     Example: `dewpoint evaluate digits --data digits --json figures.json --picture curve.svg`
 
+    Of your own pictures those are scored that the bundle was never trained on.
+
     --curve and --picture show accuracy against edge share along the bundle's calibrated path, from the same pass.
     --corruptions runs the split 78 times more, which takes minutes a thousand pictures of CIFAR; see --samples.
     """  # fmt: skip
@@ -310,6 +357,7 @@ def evaluate(
 
     from hybrid_model import bundle as bundle_file
     from hybrid_model import data, evaluation
+    from services.cli import own
     from services.cli.views import evaluation_view
 
     for path in (json_path, curve_path, picture, corruptions_picture):
@@ -323,7 +371,14 @@ def evaluate(
     loaded = bundle_file.load(bundle_file.resolve(bundle), cloud=True)
     if wants_curve:
         evaluation.require_path(loaded.manifest, dataset)
-    loaded_data = data.load(dataset) if dataset in data.NAMES else own_readings.held_out(loaded.manifest, dataset)
+    scored = None
+    if own.is_own(dataset) and own.are_pictures(Path(dataset)):
+        scored = own.scorable(Path(dataset), loaded.manifest)
+        loaded_data = scored.main
+    elif own.is_own(dataset):
+        loaded_data = own_readings.held_out(loaded.manifest, dataset)
+    else:
+        loaded_data = data.load(dataset)
     if wants_corruptions:
         evaluation.require_pictures(loaded_data)
     with Progress(console=err, transient=True) as bar:
@@ -334,6 +389,8 @@ def evaluate(
     found = evaluation.evaluate(loaded, loaded_data, said=said, radio=link)
     out.print(evaluation_view.evaluation_table(found))
     figures = found.to_json()
+    if scored is not None:
+        figures |= own.parts(scored, loaded, dict(figures))
     if wants_corruptions:
         from services.cli.views import corruption_view
 

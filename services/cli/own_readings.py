@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from services.cli.common import must_be_writable, out, tell_written, write_json
+from services.cli.common import out, tell_written, write_json
 from services.cli.own_report import report_beside
+from services.cli.training_options import TrainingOptions
 
 if TYPE_CHECKING:
     from hybrid_model.bundle import Manifest
     from hybrid_model.data import Dataset
     from hybrid_model.data.readings import OwnReadings
     from hybrid_model.planning import Plan
+    from hybrid_model.training import Baseline
 
 DeviceColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Readings: column of the device; `device` or `subject` if unset.")
@@ -51,22 +53,8 @@ EdgeKb = Annotated[float | None, typer.Option(min=0, help="Readings: what weight
 MINUTES = 10.0
 
 
-def train_readings(
-    path: Path,
-    to: Path,
-    *,
-    checkpoints: Path,
-    run_on: str | None,
-    minutes: float | None,
-    seed: int | None,
-    twin: bool,
-    json_path: Path | None,
-    triples: bool | None = None,
-    edge_kb: float | None = None,
-    channels: str | None = None,
-    **reading: Any,
-) -> None:
-    """Read the files, choose a recipe, train, calibrate and write the bundle; `reading`: as `load_readings` takes it.
+def train_readings(path: Path, to: Path, options: TrainingOptions, asked: Mapping[str, Any]) -> None:
+    """Read the files, choose a recipe, train, calibrate, write the bundle and its report; `asked`: options of readings.
 
     Raises ReadingsError, PlanningError, or what training raises.
     """
@@ -75,15 +63,27 @@ def train_readings(
     from hybrid_model.planning import plan_readings
     from hybrid_model.training import train, within_minutes
 
-    must_be_writable(to)
-    must_be_writable(json_path)
-    named = None if channels is None else [name.strip() for name in channels.split(",")]
-    own = load_readings(path, channels=named, **reading)
-    allowed = minutes or MINUTES
-    plan = plan_readings(own, minutes=allowed, edge_kb=edge_kb, triples=triples, seed=seed or 0)
+    channels = asked["channels"]
+    own = load_readings(
+        path,
+        channels=None if channels is None else [name.strip() for name in channels.split(",")],
+        device=asked["device_column"],
+        time=asked["time_column"],
+        time_unit=asked["time_unit"],
+        label=asked["label_column"],
+        window_s=asked["window_s"],
+        hop_s=asked["hop_s"],
+        rate_hz=asked["rate_hz"],
+        split=asked["split"],
+    )
+    minutes = options.minutes or MINUTES
+    plan = plan_readings(
+        own, minutes=minutes, edge_kb=asked["edge_kb"], triples=asked["triples"], seed=options.seed or 0
+    )
     _tell(own, plan)
-    recipe = within_minutes(plan.recipe, allowed, ["twin"] if twin else [])
-    run = train(recipe, own.dataset, folder=checkpoints, device=run_on, baselines=["twin"] if twin else [])
+    baselines: list[Baseline] = ["twin"] if options.twin else []
+    recipe = within_minutes(plan.recipe, minutes, baselines)
+    run = train(recipe, own.dataset, folder=options.checkpoints, device=options.device, baselines=baselines)
     export_bundle(run, own.dataset, to)
     network_id = _described(to, own)
     tell_written(to, network_id)
@@ -95,7 +95,7 @@ def train_readings(
     )  # fmt: skip
     out.print(f"What it is worth: dewpoint evaluate {to} --data {path}", highlight=False, markup=False)
     write_json(
-        json_path,
+        options.json_path,
         {
             "bundle": str(to),
             "network_id": network_id,

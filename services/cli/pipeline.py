@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -103,7 +104,10 @@ def stream(
 @plain_errors
 def demo(
     dataset: Annotated[
-        str, typer.Option("--data", metavar="NAME", help="digits, cifar10, cifar100 or har; or your own readings.")
+        str,
+        typer.Option(
+            "--data", metavar="NAME", help="digits, cifar10, cifar100 or har, or your own pictures or readings."
+        ),
     ] = "digits",
     frames: Annotated[int, typer.Option(min=1, help="Samples to send; beyond the test split they come again.")] = 2000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Cloud workers.")] = 2,
@@ -113,7 +117,7 @@ def demo(
         typer.Option(metavar="[DEVICE=]KIND[:STRENGTH]", help="How a device is degraded: noise, blur or fog."),
     ] = None,
     bundle: Annotated[
-        str | None, typer.Option(help="A .dew file or shipped bundle; the data set's own if unset.")
+        str | None, typer.Option(help="A .dew file or shipped bundle; the one that was trained on the data if unset.")
     ] = None,
     rate_hz: Annotated[
         float | None, typer.Option("--rate", min=0.001, help="Samples per second; measured on this machine if unset.")
@@ -132,6 +136,7 @@ def demo(
 
     The exit status is 1 if a sample was lost.
     """
+    from services.cli import own
     from services.cli.interruption import interruptible
     from services.common import logs
     from services.demo import Demo, DemoOptions
@@ -140,13 +145,17 @@ def demo(
     if broker not in ("nats", "mosquitto"):
         fail(f"unknown broker {broker!r}; take nats or mosquitto")
     must_be_writable(json_path)
+    samples = None
+    if own.is_own(dataset):
+        samples, bundle = own.demonstrated(Path(dataset), bundle)
+        dataset = samples.name
     options = DemoOptions(
         dataset=dataset, bundle=bundle, frames=frames, workers=workers, devices=devices,
         degraded=tuple(degrade) if degrade else None, rate_hz=rate_hz, broker=broker,  # type: ignore[arg-type]
         console=not no_console, traces=traces,
     )  # fmt: skip
     logs.configure(LogSettings(level="warning"))
-    with interruptible(), Demo(options, out) as running:
+    with interruptible(), Demo(options, out, samples) as running:
         found = running.stream()
         out.print(running.summary(found))
         write_json(json_path, found)

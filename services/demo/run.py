@@ -20,7 +20,6 @@ from hybrid_model import bundle as bundle_file
 from hybrid_model import data, energy
 from hybrid_model.bundle import Bundle
 from hybrid_model.data import Dataset
-from hybrid_model.evaluation.held_out import held_out_readings
 from services import messages, settings
 from services.demo import configuration, figures, table
 from services.demo.books import Books
@@ -75,11 +74,12 @@ class Demo:
         with Demo(DemoOptions(), console) as demo:
             found = demo.stream()
 
+    `samples`: a data set in place of the one that the options name.
     Entering raises DataError, BundleError, SourceError, ServerMissingError, ServerError, WorkerError or MqttError.
     """
 
-    def __init__(self, options: DemoOptions, console: Console) -> None:
-        self.options, self.console = options, console
+    def __init__(self, options: DemoOptions, console: Console, samples: Dataset | None = None) -> None:
+        self.options, self.console, self._samples = options, console, samples
         self.books = Books()
         self.cloud: list[WorkerProcess] = []
         self.metrics_ports: dict[str, int] = {}
@@ -155,9 +155,10 @@ class Demo:
         options, stack = self.options, self._stack
         self._traces = publisher_traces(self._traces_settings(), site=configuration.SITE)
         stack.callback(self._traces.stop)
+        self.dataset = self._samples or data.load(options.dataset)
         path = bundle_file.resolve(options.bundle or options.dataset)
         self.bundle: Bundle = bundle_file.load(path, cloud=True)
-        self.dataset = self._data()
+        self.dataset = self._samples or data.load(options.dataset)
         self._must_fit()
         usual = "noise:0.8" if self.dataset.kind == "sensor" else "noise:0.2"
         degraded = options.degraded if options.degraded is not None else (_NOISE.get(options.dataset, usual),)
@@ -178,16 +179,6 @@ class Demo:
             f"edge engine: {self._kernel} kernel; {options.frames:,} samples of {self.dataset.name} from "
             f"{len(self.devices)} devices at {self._rate_hz:,.0f} a second; degraded: {spoilt or 'none'}"
         )
-
-    def _data(self) -> Dataset:
-        """The data set of that name, or what of somebody's own readings the network was not trained with."""
-        name = self.options.dataset
-        if name in data.NAMES or not Path(name).exists():
-            return data.load(name)
-        found, notes = held_out_readings(self.bundle.manifest, name)
-        for line in notes:
-            self._say(f"- {line}")
-        return found
 
     def _start_workers(self, bundle: Path) -> None:
         ports = self.metrics_ports

@@ -11,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from hybrid_model.pixels import rgb_pixels, upright, upright_size
 from services.messages import MessageError
 
 __all__ = ["decode_picture", "read_picture"]
-
-# Ours is checked against the header before anything is decompressed; Pillow's own limit would only warn.
-Image.MAX_IMAGE_PIXELS = None
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -27,17 +25,22 @@ def decode_picture(
 ) -> npt.NDArray[np.uint8]:
     """The pixels (H, W, C) uint8 of a JPEG, PNG or WebP file as `shape` asks for: 1 channel grey, 3 RGB, 4 RGBA.
 
+    A picture is turned upright as its EXIF data say; as RGB its transparent parts lie on white.
+
     Raises MessageError: too_many_pixels, wrong_shape (another size, without `resize`), wrong_mode, bad_image.
     """
     height, width, channels = shape
     with _opened(data) as image:
         _check_size(image, pixels_max)
-        if not resize and (image.height, image.width) != (height, width):
-            raise MessageError("wrong_shape", f"{image.height} x {image.width} instead of {height} x {width}")
+        found = upright_size(image)
+        if not resize and found != (height, width):
+            raise MessageError("wrong_shape", f"{found[0]} x {found[1]} instead of {height} x {width}")
         if image.mode[0] in "IF":
             raise MessageError("wrong_mode", f"pixels of mode {image.mode}")
-        image.load()
-        pixels: Image.Image = image if image.mode == _MODES[channels] else image.convert(_MODES[channels])
+        if channels == 3:
+            return rgb_pixels(image, height, width)
+        turned = upright(image)
+        pixels: Image.Image = turned if turned.mode == _MODES[channels] else turned.convert(_MODES[channels])
         if (pixels.height, pixels.width) != (height, width):
             pixels = pixels.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(pixels, dtype=np.uint8).reshape(height, width, channels)

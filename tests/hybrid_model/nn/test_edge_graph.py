@@ -32,6 +32,19 @@ ARCHITECTURES = {
     "2-bit wide edge": wide_edge(**WIDE, edge_bits=2, edge_widths=((32, 1), (64, 1)), exits_after=(1, 2)),
     "4-bit wide edge": wide_edge(**WIDE, edge_bits=4, edge_widths=((16, 2), (48, 1)), cut_channels=7),
     "8-bit wide edge": wide_edge(**WIDE, edge_bits=8, edge_widths=((16, 1), (32, 1)), cut_channels=7),
+    **{
+        f"wide edge for {size} x {size}": wide_edge(
+            stem_channels=8, edge_widths=((16, 1), (32, 1)), cloud_widths=((16, 1),), input_size=size, stem_side=32
+        )
+        for size in (64, 96, 128, 160, 224)
+    },
+    "wide edge for 48 x 48": wide_edge(**WIDE, edge_widths=((16, 1), (32, 1)), input_size=48),
+    "wide edge for 64 x 64, a wide stem": wide_edge(
+        **WIDE, edge_bits=2, edge_widths=((16, 1), (32, 1)), input_size=64, stem_kernel=8
+    ),
+    "2-bit wide edge for 64 x 64": wide_edge(
+        stem_channels=8, edge_bits=2, edge_widths=((16, 1), (32, 1)), input_size=64, stem_side=32
+    ),
     "ResNet-32, 16 binary convolutions, two exits": resnet(exits_after=(4, 8), cut_bits=4),
     "ResNet-32, 24 convolutions of 4 bits, two exits": resnet(
         edge_convolutions=24, weight_bits=4, activation_bits=4, exits_after=(6, 12), cut_bits=4

@@ -88,8 +88,23 @@ def test_progress_is_of_the_epochs_or_of_the_minutes():
     assert progress_of(Schedule(epochs=4, minutes=2), epochs=0.0, seconds=1e9) == 1.0
 
 
-def test_a_run_of_minutes_is_over_sooner_where_its_epochs_are() -> None:
-    timed = Schedule(epochs=4, minutes=2, epochs_max=10)
-    assert progress_of(timed, epochs=5.0, seconds=12.0) == 0.5
-    assert progress_of(timed, epochs=1.0, seconds=60.0) == 0.5
-    assert progress_of(timed, epochs=10.0, seconds=0.0) == 1.0
+def test_a_run_in_minutes_is_over_after_its_epochs_if_they_come_first():
+    schedule = Schedule(epochs=10, minutes=1.0, epochs_max=4)
+    assert progress_of(schedule, epochs=1, seconds=6) == 0.25
+    assert progress_of(schedule, epochs=1, seconds=45) == 0.75
+    assert progress_of(schedule, epochs=4, seconds=6) == 1.0
+
+
+def test_looking_at_the_tuning_split_is_part_of_the_minutes(recipe, digits, tmp_path, monkeypatch):
+    clock = count()
+    monkeypatch.setattr("hybrid_model.training.trainer.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("hybrid_model.training.trainer.Trainer.choose_precision", lambda self: "fp32")
+
+    def seconds(minutes, folder):
+        schedule = recipe.schedule.model_copy(update={"epochs": 1, "minutes": minutes, "epochs_max": minutes and 1})
+        timed = recipe.model_copy(update={"schedule": schedule})
+        return train(timed, digits, folder=tmp_path / folder, device="cpu", progress=False).seconds
+
+    steps = len(digits.train) // recipe.schedule.batch_size
+    assert seconds(None, "untimed") == steps
+    assert seconds(1000.0, "timed") > steps

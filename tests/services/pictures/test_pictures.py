@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hybrid_model.pixels import opened, rgb_pixels
 from services.messages import MessageError
 from services.pictures import decode_picture, png_bytes, png_url, read_picture
 
@@ -34,6 +35,29 @@ def test_pictures_of_each_format_decode(form: str) -> None:
     pixels = decode_picture(picture((4, 6, 3), form=form), (4, 6, 3))
     assert pixels.shape == (4, 6, 3)
     assert pixels.dtype == np.uint8
+
+
+def turned(width: int, height: int) -> bytes:
+    """A picture that was taken with the camera on its side, `width` and `height` as it is upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    file = io.BytesIO()
+    Image.new("RGB", (height, width)).save(file, "PNG", exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_picture_is_turned_upright_before_its_shape_is_compared(channels: int) -> None:
+    pixels = decode_picture(turned(8, 4), (4, 8, channels))
+    assert pixels.shape == (4, 8, channels)
+
+
+def test_pixels_are_those_that_a_training_on_own_pictures_sees(tmp_path) -> None:
+    data = picture((60, 50, 3), form="JPEG")
+    (tmp_path / "a.jpg").write_bytes(data)
+    with opened(tmp_path / "a.jpg") as image:
+        trained = rgb_pixels(image, 32, 32)
+    assert np.array_equal(decode_picture(data, (32, 32, 3), resize=True), trained)
 
 
 @pytest.mark.parametrize(("mode", "shape"), [("L", (8, 8, 3)), ("RGB", (8, 8, 1)), ("P", (8, 8, 3)), ("1", (8, 8, 1))])
