@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_ends_in_one_line(tmp_path: Path) -> None:
 def test_train_wants_a_recipe_or_data(tmp_path: Path) -> None:
     ended = run("train", "--out", tmp_path / "a.dew")
     assert ended.exit_code == 2
-    assert "give a RECIPE, or" in ended.output
+    assert "give either a RECIPE or --data" in ended.output
 
 
 @pytest.mark.long
