@@ -6,6 +6,7 @@ from hybrid_model.planning.picture_network import PictureNetwork, choose_network
 from hybrid_model.planning.picture_training import plan_pictures
 from hybrid_model.planning.plan import Plan
 from hybrid_model.planning.readings import PlanningError, edge_bytes, plan_readings
+from hybrid_model.planning.teaching import taught_by_model
 from hybrid_model.planning.wishes import PictureWishes, PlanError
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "parse_budget",
     "plan_pictures",
     "plan_readings",
+    "taught_by_model",
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import own_readings
+from services.cli import own_readings, teaching
 from services.cli.common import (
     Bundle,
     Json,
@@ -75,6 +75,12 @@ def train(
     mirror: Annotated[
         bool | None, typer.Option("--mirror/--no-mirror", help="Pictures: mirror pictures at random, or never.")
     ] = None,
+    teacher: teaching.TeacherFile = None,
+    teacher_layout: teaching.TeacherLayout = None,
+    teacher_mean: teaching.TeacherMean = None,
+    teacher_deviation: teaching.TeacherDeviation = None,
+    teacher_classes: teaching.TeacherClasses = None,
+    unlabelled: teaching.UnlabelledFolder = None,
     device_column: own_readings.DeviceColumn = None,
     time_column: own_readings.TimeColumn = None,
     time_unit: own_readings.TimeUnit = None,
@@ -101,7 +107,8 @@ def train(
 
     of_pictures = {
         "size": size, "width": width, "edge_bits": edge_bits, "edge_budget": edge_budget, "start": start,
-        "mirror": mirror,
+        "mirror": mirror, "teacher": teacher, "teacher_layout": teacher_layout, "teacher_mean": teacher_mean,
+        "teacher_deviation": teacher_deviation, "teacher_classes": teacher_classes, "unlabelled": unlabelled,
     }  # fmt: skip
     of_readings = {
         "device_column": device_column, "time_column": time_column, "time_unit": time_unit,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.cli import teaching
 from services.cli.common import err, fail, out, tell_written, write_json
 from services.cli.own_readings import held_out, train_readings
 from services.cli.own_report import report_beside
@@ -64,13 +65,18 @@ def _train_pictures(path: Path, to: Path, options: TrainingOptions, asked: dict[
     from hybrid_model.training import train as run_training
     from services.cli.views import own_view
 
+    teacher = {name: asked.pop(name) for name in list(asked) if name.startswith("teacher") or name == "unlabelled"}
+    spec = teaching.model_spec(teacher)
     own, plan = _pictures(path, _picture_wishes(options, asked), options)
+    learned_from = own.dataset
+    if spec is not None:
+        plan, learned_from = teaching.taught(plan, spec, own, teacher["unlabelled"])
     out.print(own_view.data(own))
     out.print(own_view.choices(plan.choices))
     recipe, baselines = plan.recipe, ["twin"] if options.twin else []
     run = run_training(
         recipe,
-        own.dataset,
+        learned_from,
         folder=options.checkpoints,
         device=options.device,
         baselines=baselines,  # type: ignore[arg-type]
@@ -79,7 +85,10 @@ def _train_pictures(path: Path, to: Path, options: TrainingOptions, asked: dict[
     tell_written(to, network_id)
     report = report_beside(to, own, run, plan.choices)
     out.print(own_view.not_reached(run, twin=options.twin), highlight=False, markup=False, soft_wrap=True)
-    write_json(options.json_path, _figures(to, network_id, own, plan, run) | {"report": report})
+    figures = _figures(to, network_id, own, plan, run) | {"report": report}
+    if spec is not None:
+        figures["teacher"] = teaching.agreement(spec, to, own.dataset)
+    write_json(options.json_path, figures)
 
 
 def scorable(path: Path, manifest: Manifest) -> ScorablePictures:

@@ -14,7 +14,7 @@ from PIL import Image
 from hybrid_model.data.own import LeftOut
 from hybrid_model.data.pictures.errors import PictureDataError
 
-__all__ = ["Listed", "Listing", "Part", "holds_pictures", "list_pictures"]
+__all__ = ["Listed", "Listing", "Part", "holds_pictures", "list_pictures", "loose_pictures"]
 
 #: What somebody else has divided; none where we divide.
 Part = Literal["train", "val", "test"]
@@ -61,6 +61,11 @@ def holds_pictures(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return {*_COLUMNS} <= {cell.strip().lower() for cell in first.replace(";", ",").split(",")}
+
+
+def loose_pictures(folder: Path) -> list[Path]:
+    """Files with the name of a picture in a folder, at any depth, sorted; their class is nobody's matter."""
+    return [file for file in _files(folder) if _is_picture_name(file.name)]
 
 
 def list_pictures(path: Path) -> Listing:

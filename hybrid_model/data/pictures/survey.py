@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from hybrid_model.data.pictures.listing import Listed, Part, list_pictures
 from hybrid_model.data.pictures.progress import bar
 from hybrid_model.pixels import PIXELS_MAX, opened, upright_size
 
-__all__ = ["LEAST_PER_CLASS", "Picture", "Survey", "require_trainable", "survey"]
+__all__ = ["LEAST_PER_CLASS", "Picture", "Survey", "looked_at", "require_trainable", "survey"]
 
 #: Below this many pictures of a class, a split would have none of it, or training next to none.
 LEAST_PER_CLASS: Final = 10
@@ -73,15 +74,8 @@ def survey(path: Path, *, progress: bool = True) -> Survey:
     A file that is no picture, or that is there twice, is left out. Raises PictureDataError where no picture is left.
     """
     listing = list_pictures(path)
-    found: list[Picture] = []
-    left_out = list(listing.left_out)
-    with bar("looking at pictures", len(listing.files), progress=progress) as advance, ThreadPoolExecutor() as pool:
-        for looked_at in pool.map(_look_at, listing.files):
-            advance()
-            if isinstance(looked_at, LeftOut):
-                left_out.append(looked_at)
-            else:
-                found.append(looked_at)
+    found, unread = looked_at(listing.files, progress=progress)
+    left_out = [*listing.left_out, *unread]
     kept, repeated = _once_each(found)
     if not kept:
         first = left_out[0]
@@ -89,6 +83,20 @@ def survey(path: Path, *, progress: bool = True) -> Survey:
             f"{path}: none of its {len(listing.files)} files is a picture; the first, {first.source}: {first.reason}"
         )
     return Survey(listing.name, listing.classes, tuple(kept), (*left_out, *repeated))
+
+
+def looked_at(files: Sequence[Listed], *, progress: bool = True) -> tuple[list[Picture], list[LeftOut]]:
+    """What is known of files that may be pictures, and those that are none."""
+    found: list[Picture] = []
+    left_out: list[LeftOut] = []
+    with bar("looking at pictures", len(files), progress=progress) as advance, ThreadPoolExecutor() as pool:
+        for one in pool.map(_look_at, files):
+            advance()
+            if isinstance(one, LeftOut):
+                left_out.append(one)
+            else:
+                found.append(one)
+    return found, left_out
 
 
 def require_trainable(found: Survey) -> None:
