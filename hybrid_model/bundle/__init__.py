@@ -6,10 +6,11 @@ fit (truncated, altered, another schema, shapes that do not go together) is refu
 
 from hybrid_model.bundle.calibration import Calibration
 from hybrid_model.bundle.file import Bundle, BundleError, load, resolve, save
-from hybrid_model.bundle.graph import GraphError, TensorType, check_graph
+from hybrid_model.bundle.graph import GraphError, check_graph
 from hybrid_model.bundle.guard import Guard
 from hybrid_model.bundle.manifest import CutCodec, Exit, Input, Layer, Manifest
 from hybrid_model.bundle.ops import Op
+from hybrid_model.bundle.tensor_type import TensorType
 
 __all__ = [
     "Bundle",

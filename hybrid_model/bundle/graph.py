@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +18,10 @@ from hybrid_model import cut as cut_codec
 from hybrid_model.bundle import ops
 from hybrid_model.bundle.guard import PREFIX, GuardError, guard_arrays
 from hybrid_model.bundle.manifest import Manifest
+from hybrid_model.bundle.tensor_type import Kind, TensorType
 from hybrid_model.errors import DewpointError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-Kind = Literal["uint8", "float32", "bits", "levels", "logits", "codes"]
 
 #: Whole numbers below this are exact in float32, and so is every sum of them that stays below.
 EXACT_SUM_LIMIT = 2**24
@@ -66,15 +65,6 @@ _TAKES: dict[str, tuple[Kind, ...]] = {
 
 class GraphError(DewpointError, ValueError):
     """An edge graph that cannot be run; the message says which operation and why."""
-
-
-@dataclass(frozen=True)
-class TensorType:
-    """What a named tensor holds for one sample: `shape` (H, W, C), for logits (1, 1, K); `bits` of levels and codes."""
-
-    kind: Kind
-    shape: tuple[int, int, int]
-    bits: int | None = None
 
 
 def check_graph(manifest: Manifest, arrays: Arrays) -> dict[str, TensorType]:

@@ -8,16 +8,14 @@ of its roundings, stands in `hybrid_model.runtime.reference`; how it is fitted i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, StringConstraints
 
 from hybrid_model.bundle.calibration import Part
-
-if TYPE_CHECKING:
-    from hybrid_model.bundle.graph import TensorType
+from hybrid_model.bundle.tensor_type import TensorType
 
 #: What the names of guards' tensors begin with. They are no part of the network id, and no operation reads them.
 PREFIX = "guard."

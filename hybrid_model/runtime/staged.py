@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hybrid_model import cut as cut_codec
 from hybrid_model import exits
 from hybrid_model.bundle import ops
-from hybrid_model.bundle.graph import TensorType
+from hybrid_model.bundle.tensor_type import TensorType
 from hybrid_model.runtime import reference
 from hybrid_model.runtime.blas import use_one_thread
 from hybrid_model.runtime.packing import unpack_words
