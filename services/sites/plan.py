@@ -69,6 +69,7 @@ class SitePlan:
     bundle: str
     bundle_file: Path | None
     window_length: int | None
+    channels: tuple[str, ...] | None
     home_assistant: bool
     ports: Ports
     facts: Facts
@@ -105,6 +106,7 @@ def plan_site(wish: SiteWish, facts: Facts) -> SitePlan:
         bundle=bundle if file is None else str(folder / "bundles" / file.name),
         bundle_file=file,
         window_length=expected.shape[1] if kind == "sensors" else None,
+        channels=expected.channels,
         home_assistant=wish.home_assistant,
         ports=_ports(facts),
         facts=facts,

@@ -149,12 +149,28 @@ def readme(plan: SitePlan) -> str:
         commands="\n".join(next_commands(plan)),
         answer=f"Then `{plan.devices[0]}` publishes {sent}, and gets labels back: see below.",
         missing=_missing(plan),
+        exchange="\n".join(exchange_commands(plan)),
         notes=_notes(plan),
         listed="".join(f"| {name} | {what} |\n" for name, what in listed.items() if there[name]),
         reload="sudo systemctl reload dewpoint-mosquitto"
         if plan.facts.systemd
         else f"pkill -HUP -f {plan.folder}/mosquitto/mosquitto.conf",
     )
+
+
+def exchange_commands(plan: SitePlan) -> list[str]:
+    """Two commands of mosquitto-clients: one shows labels as they come, the other sends what they are of."""
+    folder, device = plan.folder, plan.devices[0]
+    trust = f" --cafile {folder}/{SECRETS}/ca.pem" if plan.tls else ""
+
+    def to(port: int, user: str) -> str:
+        return f'-h 127.0.0.1 -p {port}{trust} -u {user} -i {user} -P "$(cat {folder}/{SECRETS}/{user}.mqtt)" -q 1'
+
+    sent = "-f picture.jpg" if plan.kind == "images" else "-l < readings.jsonl"
+    return [
+        f"mosquitto_sub {to(plan.ports.workers, 'consumer')} -v -t 'dewpoint/{plan.site}/label/#'",
+        f"mosquitto_pub {to(plan.ports.devices, device)} -t dewpoint/{plan.site}/in/{device} {sent}",
+    ]
 
 
 def _missing(plan: SitePlan) -> str:
@@ -173,7 +189,8 @@ def _notes(plan: SitePlan) -> str:
     notes = []
     if plan.tls:
         notes.append(
-            f"Devices verify the broker by `{SECRETS}/ca.pem`; its certificate is for `{plan.facts.host}`. Move "
+            f"Devices verify the broker by `{SECRETS}/ca.pem`; its certificate is for `{plan.facts.host}`, "
+            f"`localhost` and `127.0.0.1`. Move "
             f"`{SECRETS}/ca.key` off this machine: whoever has it can pass for the broker."
         )
     else:
@@ -193,7 +210,8 @@ def _notes(plan: SitePlan) -> str:
 
 def _input(plan: SitePlan) -> str:
     hop = max(1, (plan.window_length or 1) // 2)
-    return _filled(f"input-{plan.kind}.toml", plan, hop=hop, length=plan.window_length).rstrip("\n")
+    channels = ", ".join(plan.channels or ()) or "the network has no names for them"
+    return _filled(f"input-{plan.kind}.toml", plan, hop=hop, length=plan.window_length, channels=channels).rstrip("\n")
 
 
 def _mqtt_tls(plan: SitePlan) -> str:

@@ -80,8 +80,13 @@ def load_readings(
     }
     table, columns, notes = opened(path, given)
     if columns.device is None:
+        hint = (
+            f"; where {columns.dropped[0]!r} says whose reading it is, name it (--device-column)"
+            if columns.dropped
+            else ""
+        )
         notes.append(
-            f"no column 'device' or 'subject': {'each file is' if len(table.devices) > 1 else 'all is of'} one"
+            f"no column 'device' or 'subject': {'each file is' if len(table.devices) > 1 else 'all is of'} one{hint}"
         )
     table = in_order(table, str(path), columns.label)
     table, constant_notes = checked_channels(table, path, chosen=channels is not None)

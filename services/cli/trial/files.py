@@ -108,7 +108,7 @@ class FileReader:
         assert self._rule is not None
         assembly = Assembly(self._kind, self._rule)
         try:
-            table = read_rows(path, self._manifest.input)
+            table = read_rows(path, self._manifest.input, **_column_names(self._manifest))
             found = [
                 TrialSample(f"{path}:{window.place}", window.rows.reshape(self._manifest.input.shape))
                 for row in table.rows
@@ -121,3 +121,12 @@ class FileReader:
             problems = [f"{path}: no window is full: {assembly.why_none()}"]
         notes = [f"{path}: {note}" for note in (*table.notes, *assembly.notes())] if found else []
         return FileSamples(found, notes, problems)
+
+
+def _column_names(manifest: Manifest) -> dict[str, str | None]:
+    """What the training files of a network of own readings called the columns of the device and of the time."""
+    form = manifest.provenance.get("readings")
+    if not isinstance(form, dict):
+        return {}
+    names = {name: form.get(name) for name in ("device", "time")}
+    return {name: found if isinstance(found, str) else None for name, found in names.items()}

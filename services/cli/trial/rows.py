@@ -37,8 +37,10 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def read_rows(path: Path, expected: Input) -> Table:
+def read_rows(path: Path, expected: Input, *, device: str | None = None, time: str | None = None) -> Table:
     """A file with a header: the bundle's channels by name in any order, and if they are there `device` and `time`.
+
+    `device`, `time`: what the network's own training files called them; these come first.
 
     Times are seconds since 1970 or a finer unit, or ISO 8601. Fields are parted by commas, semicolons or tabs. What is
     no number stays as it is, for the decoder to refuse. Raises ValueError for a header that lacks a channel, OSError.
@@ -48,11 +50,11 @@ def read_rows(path: Path, expected: Input) -> Table:
     if not any(header):
         raise ValueError("is empty; the first line names the columns")
     channels = _channels(header, expected)
-    device, time = _named(header, _DEVICE), _named(header, _TIME)
-    used = {*channels, device, time}
+    whose, when = _named(header, _DEVICE, first=device), _named(header, _TIME, first=time)
+    used = {*channels, whose, when}
     ignored = [name for place, name in enumerate(header) if place not in used and name]
     notes = (f"columns that are no channels are left out: {', '.join(ignored)}",) if ignored else ()
-    return Table(_rows(reader, channels, device, time), notes)
+    return Table(_rows(reader, channels, whose, when), notes)
 
 
 def _reader(path: Path) -> Iterator[list[str]]:
@@ -81,7 +83,9 @@ def _channels(header: Sequence[str], expected: Input) -> list[int]:
     return [header.index(name) for name in expected.channels]
 
 
-def _named(header: Sequence[str], names: Sequence[str]) -> int | None:
+def _named(header: Sequence[str], names: Sequence[str], *, first: str | None) -> int | None:
+    if first is not None and first in header:
+        return header.index(first)
     lower = [name.lower() for name in header]
     return next((lower.index(name) for name in names if name in lower), None)
 

@@ -21,7 +21,7 @@ def data(own: OwnData) -> RenderableType:
     classes = ", ".join(dataset.classes[:8]) + (", ..." if len(dataset.classes) > 8 else "")
     lines = [f"{dataset.name}: {len(dataset.classes)} classes ({classes})", *own.notes]
     if own.left_out:
-        lines.append(f"{len(own.left_out):,} files left out:")
+        lines.append(f"{len(own.left_out):,} {'file' if len(own.left_out) == 1 else 'files'} left out:")
         lines += [f"  {one.source}: {one.reason}" for one in own.left_out[:_LEFT_OUT_SHOWN]]
         if len(own.left_out) > _LEFT_OUT_SHOWN:
             lines.append(f"  and {len(own.left_out) - _LEFT_OUT_SHOWN:,} more; --json has all")
