@@ -161,6 +161,19 @@ def test_each_device_has_windows_of_its_own(tmp_path):
     assert [each["source"].rpartition("rows.csv:")[2] for each in found] == ["pump:1-128"]
 
 
+def test_columns_have_the_names_that_the_training_files_gave_them(tmp_path):
+    har = bundle_file.load(bundle_file.resolve("har"), cloud=True)
+    told = {**har.manifest.provenance, "readings": {"device": "machine", "time": "when"}}
+    bundle_file.save(tmp_path / "own.dew", har.manifest.model_copy(update={"provenance": told}), har.edge, har.cloud)
+    one, other = readings(128, seed=1), readings(128, seed=2)
+    mixed = [row for n, (a, b) in enumerate(zip(one, other, strict=True)) for row in (
+        ["pump", 1.7e9 + 0.02 * n, *a], ["fan", 1.7e9 + 0.02 * n, *b]
+    )]  # fmt: skip
+    path = table(tmp_path / "rows.csv", ["machine", "when", *CHANNELS], mixed)
+    found = figures(tmp_path, tmp_path / "own.dew", path)
+    assert sorted(each["source"].rpartition("rows.csv:")[2].partition(":")[0] for each in found) == ["fan", "pump"]
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e3, 1e9], ids=["s", "ms", "ns"])
 def test_a_gap_in_the_times_begins_a_new_window(tmp_path, unit):
     times = [1.7e9 + 0.02 * n + (60.0 if n >= 100 else 0.0) for n in range(228)]

@@ -22,7 +22,7 @@ from services.sites import plan_site, write_site
 from services.sites.accounts import mosquitto_passwords, redis_users
 from services.sites.facts import find_facts, free_port_from
 from services.sites.plan import PlanError, SiteWish
-from services.sites.texts import shipped
+from services.sites.texts import exchange_commands, shipped
 from tests.conftest import require_server
 from tests.services.sites.written import WrittenMosquitto, planned, written
 
@@ -43,6 +43,20 @@ def test_it_tells_what_it_wrote_and_the_next_three_commands_and_no_secret(tmp_pa
         assert command in readme
     for secret in secrets_of(tmp_path / "hall-3"):
         assert secret not in text + readme + json.dumps(told)
+
+
+def test_it_says_how_to_send_something_and_see_the_label(tmp_path):
+    plan = written(tmp_path / "hall-3", kind="sensors", site="hall-3")
+    readme = (plan.folder / "README.md").read_text()
+    device = plan.devices[0]
+    sees, sends = exchange_commands(plan)
+    assert sees in readme
+    assert sends in readme
+    assert label_topic("hall-3", device).removesuffix(device) + "#" in sees
+    assert f"-p {plan.ports.devices} " in sends
+    assert f"-u {device} -i {device} " in sends, "the broker wants the client id to be the user's name"
+    channels = bundle_file.load(bundle_file.resolve("har")).manifest.input.channels
+    assert f"in this order: {', '.join(channels)}." in (plan.folder / "edge.toml").read_text()
 
 
 def secrets_of(folder):
