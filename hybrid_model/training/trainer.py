@@ -96,6 +96,7 @@ class Trainer:
         self.asked_to_stop = stop
         self.epoch, self.step, self.seconds, self._loss_sum = 0, 0, 0.0, 0.0
         self._writing_s = 0.0
+        self._prepared_for: tuple[bool, bool] | None = None
         self.precision: str | None = None
         self.machine = machine_kind(device)
         self.history: list[dict[str, float]] = []
@@ -143,7 +144,7 @@ class Trainer:
         self.seconds, self._writing_s = self.seconds + self._writing_s, 0.0
         self._prepare()
         while self.step < self.steps_per_epoch and self.progress < 1.0 and not self.asked_to_stop():
-            if self._thaws:
+            if self._prepared_for != self._stage:
                 self._prepare()
             rows = order[self.step * self.recipe.schedule.batch_size :][: self.recipe.schedule.batch_size]
             self.binarization.at(self.progress)
@@ -176,9 +177,9 @@ class Trainer:
         return self.progress < self.recipe.schedule.frozen_share
 
     @property
-    def _thaws(self) -> bool:
-        first = next(self.network.parameters())
-        return self.recipe.schedule.frozen_share > 0 and not self._frozen and not first.requires_grad
+    def _stage(self) -> tuple[bool, bool]:
+        """What of the network learns now: see `_prepare`."""
+        return self._frozen, self._in_second_stage
 
     @property
     def _timed(self) -> bool:
@@ -246,6 +247,8 @@ class Trainer:
 
         While a trunk is frozen, all behind it learns alone.
         """
+        self._prepared_for = self._stage
+        self.binarization.at(self.progress)
         self.network.train()
         if self.recipe.schedule.frozen_share > 0 and isinstance(self.network, HybridNetwork):
             for part in (self.network.stem, self.network.edge):

@@ -108,3 +108,19 @@ def test_looking_at_the_tuning_split_is_part_of_the_minutes(recipe, digits, tmp_
     steps = len(digits.train) // recipe.schedule.batch_size
     assert seconds(None, "untimed") == steps
     assert seconds(1000.0, "timed") > steps
+
+
+def test_in_minutes_too_the_second_of_two_stages_leaves_the_backbone_as_it_is(recipe, digits, tmp_path, monkeypatch):
+    """Also where the stage begins inside an epoch."""
+    monkeypatch.setattr("hybrid_model.training.trainer.Trainer.choose_precision", lambda self: "fp32")
+    losses = recipe.losses.model_copy(update={"method": "two_stage"})
+    schedule = recipe.schedule.model_copy(update={"epochs": 1, "minutes": 1e6, "epochs_max": 1})
+    staged = recipe.model_copy(update={"losses": losses, "schedule": schedule})
+    steps = len(digits.train) // schedule.batch_size
+    at = -(-3 * steps // 4)  # the first step at three quarters of the run or later
+    weights = []
+    for stop in (after_steps(at + 1), lambda: False):  # it is asked once before the first step, too
+        run = train(staged, digits, folder=tmp_path, device="cpu", progress=False, stop=stop)
+        weights.append({name: tensor.clone() for name, tensor in run.network.state_dict().items()})
+    changed = {name.split(".")[0] for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])}
+    assert changed == {"exits"}
