@@ -1,6 +1,7 @@
 """An example query for every metric, for docs/reference/metrics.md. `[1m]` is a window of a few scrapes."""
 
 QUERIES = {
+    "dewpoint_network_info": "count by (bundle) (dewpoint_network_info)",
     "dewpoint_worker_info": "count by (role, version) (dewpoint_worker_info)",
     "dewpoint_messages_received_total": "sum by (input) (rate(dewpoint_messages_received_total[1m]))",
     "dewpoint_payload_bytes_total": (
@@ -17,7 +18,7 @@ QUERIES = {
     "dewpoint_window_epochs_total": "sum by (device) (increase(dewpoint_window_epochs_total[1h]))",
     "dewpoint_last_seen_timestamp_seconds": "time() - dewpoint_last_seen_timestamp_seconds > 60",
     "dewpoint_deadline_seconds": (
-        "dewpoint_queue_oldest_age_seconds > on (instance) min by (instance) (dewpoint_deadline_seconds)"
+        "dewpoint_queue_oldest_age_seconds > on (instance) group_left () min by (instance) (dewpoint_deadline_seconds)"
     ),
     "dewpoint_inbox_length": "max_over_time(dewpoint_inbox_length[5m])",
     "dewpoint_exits_total": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.grafana.board import Board, Query, every_edge, networks_of_edges
+from deploy.grafana.board import Board, Query, every_edge, every_network, networks_of_edges
 
 _OVER = "[$__rate_interval]"
 _SITE = '{site=~"$site"}'
@@ -169,15 +169,15 @@ def _control(board: Board) -> None:
         "Position",
         "Where the exits stand on the bundle's calibrated path; between two points samples are split at random.",
         "short",
-        Query(every_edge("dewpoint_control_position"), "{{instance}}"),
+        Query(every_network("dewpoint_control_position"), "{{instance}} {{bundle}}"),
     )
     board.graph(
         "Budget: measured against target",
         "Measured over 10 seconds as a multiple of the budget's value: 1 is on target.",
         "short",
         Query(
-            every_edge("dewpoint_control_measured / on (job, instance, budget) dewpoint_control_target"),
-            "{{instance}} {{budget}}",
+            every_network("(dewpoint_control_measured / on (job, instance, network, budget) dewpoint_control_target)"),
+            "{{instance}} {{bundle}} {{budget}}",
         ),
         Query("dewpoint:budget_overrun_bound:ratio", "too much"),
     )
@@ -185,24 +185,24 @@ def _control(board: Board) -> None:
         "Budget, in its own unit",
         "What is to be kept, and what was measured.",
         "short",
-        Query(every_edge("dewpoint_control_target"), "{{instance}} {{budget}} target"),
-        Query(every_edge("dewpoint_control_measured"), "{{instance}} {{budget}} measured"),
+        Query(every_network("dewpoint_control_target"), "{{instance}} {{bundle}} {{budget}} target"),
+        Query(every_network("dewpoint_control_measured"), "{{instance}} {{bundle}} {{budget}} measured"),
     )
     board.graph(
         "State",
         "Whether the exits stand where the bundle passed calibration; whether they stand at their limit with the budget"
         " not kept; what is left of the budget while the cloud is overloaded.",
         "short",
-        Query(every_edge("dewpoint_control_calibrated"), "{{instance}} calibrated"),
-        Query(every_edge("dewpoint_control_saturated"), "{{instance}} saturated"),
-        Query(every_edge("dewpoint_control_budget_factor"), "{{instance}} budget factor"),
+        Query(every_network("dewpoint_control_calibrated"), "{{instance}} {{bundle}} calibrated"),
+        Query(every_network("dewpoint_control_saturated"), "{{instance}} {{bundle}} saturated"),
+        Query(every_network("dewpoint_control_budget_factor"), "{{instance}} {{bundle}} budget factor"),
         maximum=1,
     )
     board.graph(
         "Exit thresholds",
         "Those of the point next to the position.",
         "short",
-        Query(every_edge("dewpoint_exit_threshold"), "{{instance}} exit {{exit}}"),
+        Query(every_network("dewpoint_exit_threshold"), "{{instance}} {{bundle}} exit {{exit}}"),
     )
     board.graph(
         "Set-points and uncalibrated time",

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 from grafana_foundation_sdk.models.xychart import SeriesMapping, XYShowMode
 
-__all__ = ["Board", "Query", "every_edge", "networks_of_edges"]
+__all__ = ["Board", "Query", "every_edge", "every_network", "networks_of_edges"]
 
 _SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="prometheus")
 _EDGES: Final = 'dewpoint_worker_info{role="edge",site=~"$site",bundle=~"$bundle"}'
@@ -36,7 +36,12 @@ def every_edge(expression: str) -> str:
 
 def networks_of_edges(expression: str) -> str:
     """Of series with a label `network`: those of networks that the chosen edge workers use."""
-    return f"({expression} and on (network) {_EDGES})"
+    return f"({expression} and on (network) (dewpoint_network_info and on (job, instance) {_EDGES}))"
+
+
+def every_network(expression: str) -> str:
+    """Of series that edge workers show of each network: those of the chosen sites and bundles, by name of bundle."""
+    return every_edge(f"{expression} * on (job, instance, network) group_left (bundle) dewpoint_network_info")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,13 @@ def control(
             help=f"Keep a budget, of each worker: {_NAMES}.",
         ),
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For this network alone (the name of its bundle), of workers that run several; else for all of them.",
+        ),
+    ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Clear the set-point: each worker's settings hold again.")] = (
         False
     ),
@@ -53,7 +60,7 @@ def control(
     The set-point is retained: workers that start later follow it too.
 
     Examples: `dewpoint control --budget escalated_share=0.2`, `dewpoint control --point 34`,
-    `dewpoint control --reset`, `dewpoint control --show`
+    `dewpoint control --reset`, `dewpoint control --show`, `dewpoint control --network har --point 20`
 
     The exit status is 1 if a worker refused the set-point or did not answer.
     """
@@ -71,11 +78,12 @@ def control(
     if wanted is None and not reset:
         answers = set_points.present(loaded)
     else:
-        answers = set_points.send(loaded, wanted, timeout_s=timeout_s)
+        answers = set_points.send(loaded, wanted, timeout_s=timeout_s, network=network)
     if answers:
         out.print(_table(answers))
     else:
-        out.print(f"no worker of the site {loaded.site.name} has told of itself yet", highlight=False)
+        whom = "" if network is None else f" that runs {network} beside other networks"
+        out.print(f"no worker of the site {loaded.site.name}{whom} has told of itself yet", highlight=False)
     set_point = None if wanted is None else wanted.to_json()
     workers = [answer.to_json() for answer in answers]
     write_json(json_path, {"site": loaded.site.name, "set_point": set_point, "workers": workers})
@@ -109,7 +117,7 @@ def _table(answers: Sequence[Answer]) -> Table:
         calibrated = "" if told.get("calibrated", True) else "not calibrated here"
         notes = (str(told.get("refused") or ""), str(told.get("error") or ""), calibrated)
         table.add_row(
-            answer.worker,
+            answer.worker if answer.network is None else f"{answer.worker} {answer.network}",
             answer.outcome or "",
             _follows(told),
             _figure(told.get("position")),

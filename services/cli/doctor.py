@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hybrid_model import bundle as bundle_file
-from hybrid_model.bundle import BundleError, Manifest
+from hybrid_model.bundle import Bundle, BundleError, Manifest
 from services import settings as settings_file
 from services.feature_stream import StreamUnavailableError
 from services.feature_stream.link import RedisLink
@@ -86,14 +86,21 @@ def report(findings: list[Finding]) -> Table:
 
 
 def _bundle(loaded: Settings) -> Iterator[Finding]:
-    try:
-        bundle = bundle_file.load(bundle_file.resolve(loaded.edge.bundle))
-    except BundleError as error:
-        yield Finding("bundle", "wrong", str(error), "set edge.bundle to a .dew file or a shipped name")
-        return
-    manifest = bundle.manifest
-    yield Finding("bundle", "good", f"{manifest.name}, network id {manifest.network_id}, {bundle.path}")
-    yield from _inputs(loaded, manifest)
+    for name in loaded.edge.bundles:
+        try:
+            bundle = bundle_file.load(bundle_file.resolve(name))
+        except BundleError as error:
+            setting = "edge.bundle" if name == loaded.edge.bundle else "the input's bundle"
+            yield Finding("bundle", "wrong", str(error), f"set {setting} to a .dew file or a shipped name")
+            continue
+        manifest = bundle.manifest
+        yield Finding("bundle", "good", f"{manifest.name}, network id {manifest.network_id}, {bundle.path}")
+        yield from _inputs(loaded, name, manifest)
+        yield from _kernel(loaded, bundle)
+    yield from _sinks(loaded)
+
+
+def _kernel(loaded: Settings, bundle: Bundle) -> Iterator[Finding]:
     from hybrid_model.runtime import EdgeEngine
 
     try:
@@ -108,17 +115,26 @@ def _bundle(loaded: Settings) -> Iterator[Finding]:
         yield Finding("kernel", "good", engine.kernel)
 
 
-def _inputs(loaded: Settings, manifest: Manifest) -> Iterator[Finding]:
-    """What keeps an edge worker from starting with these inputs and sinks."""
+def _inputs(loaded: Settings, name: str, manifest: Manifest) -> Iterator[Finding]:
+    """What keeps an edge worker from starting with the inputs that the bundle `name` answers."""
     from services.edge.errors import EdgeError
     from services.edge.ingest.decoding import payload_kind
-    from services.edge.publish.sinks import check_sink
 
     for source in loaded.edge.inputs:
+        if (source.bundle or loaded.edge.bundle) != name:
+            continue
         try:
             payload_kind(manifest.input, source, loaded.limits)
         except EdgeError as error:
-            yield Finding("input", "wrong", str(error), "change the input, or set edge.bundle to one that it can feed")
+            remedy = "change the input, or set its bundle (edge.bundle for all) to one that it can feed"
+            yield Finding("input", "wrong", str(error), remedy)
+
+
+def _sinks(loaded: Settings) -> Iterator[Finding]:
+    """What keeps an edge worker from starting with these sinks."""
+    from services.edge.errors import EdgeError
+    from services.edge.publish.sinks import check_sink
+
     for name in loaded.edge.label_sinks:
         try:
             check_sink(name, loaded)

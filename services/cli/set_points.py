@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from services.messages import Control, MessageError, Status, control_topic, status_topic
+from services.messages import Control, MessageError, Status, control_topic, network_control_topic, status_topic
 from services.mqtt import Delivery, Filter, MqttError, MqttLink, OnMessage
 from services.mqtt import Outcome as PublishOutcome
 from services.settings import Settings
@@ -25,15 +25,20 @@ Outcome = Literal["accepted", "refused", "silent", "away"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker says: `control` as its status has it; `away`: it is not online, and learns of it when it is."""
+    """What a worker says: `control` as its status has it; `away`: it is not online, and learns of it when it is.
+
+    `network`: of a worker with several, the one that it speaks of, by the name of its bundle.
+    """
 
     worker: str
     outcome: Outcome | None
     control: Mapping[str, Any] | None
+    network: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"worker": self.worker, "outcome": self.outcome, "control": self.control}
+        """As plain data; `network` only where there are several."""
+        told = {"worker": self.worker, "outcome": self.outcome, "control": self.control}
+        return told if self.network is None else {**told, "network": self.network}
 
 
 def present(settings: Settings) -> list[Answer]:
@@ -41,39 +46,65 @@ def present(settings: Settings) -> list[Answer]:
     with _Listener(settings) as listener:
         listener.listen()
         return [
-            Answer(status.worker, None if status.state == "online" else "away", status.control)
+            Answer(status.worker, None if status.state == "online" else "away", control, network)
             for status in listener.known()
+            for network, control in _controls(status, None)
         ]
 
 
-def send(settings: Settings, set_point: Control | None, *, timeout_s: float) -> list[Answer]:
+def send(
+    settings: Settings, set_point: Control | None, *, timeout_s: float, network: str | None = None
+) -> list[Answer]:
     """Publish a set-point, retained (none: clear it), and wait until every worker that is online has answered.
 
-    Raises MqttError where the broker cannot be reached, or does not take it.
+    `network`: the name of a bundle; then it is for that network alone, and only workers that run it beside others hear
+    of it. Raises MqttError where the broker cannot be reached, or does not take it.
     """
     with _Listener(settings) as listener:
         listener.listen()
-        before = {status.worker: _heard(status) for status in listener.known() if status.state == "online"}
-        listener.publish(b"" if set_point is None else set_point.encode())
-        listener.wait(lambda known: all(_heard(known[worker]) > count for worker, count in before.items()), timeout_s)
-        return [_answer(status, before) for status in listener.known()]
+        before = {
+            (status.worker, name): _heard(control)
+            for status in listener.known()
+            if status.state == "online"
+            for name, control in _controls(status, network)
+        }
+        topic = control_topic(settings.site.name)
+        if network is not None:
+            topic = network_control_topic(settings.site.name, network)
+        listener.publish(topic, b"" if set_point is None else set_point.encode())
+
+        def all_have_heard(known: Mapping[str, Status]) -> bool:
+            return all(
+                _heard(dict(_controls(known[worker], network)).get(name)) > count
+                for (worker, name), count in before.items()
+            )
+
+        listener.wait(all_have_heard, timeout_s)
+        return [
+            Answer(status.worker, _outcome(before.get((status.worker, name)), control), control, name)
+            for status in listener.known()
+            for name, control in _controls(status, network)
+        ]
 
 
-def _answer(status: Status, before: Mapping[str, int]) -> Answer:
-    outcome: Outcome
-    if status.worker not in before:
-        outcome = "away"
-    elif _heard(status) <= before[status.worker]:
-        outcome = "silent"
-    else:
-        refused = (status.control or {}).get("refused") is not None
-        outcome = "refused" if refused else "accepted"
-    return Answer(status.worker, outcome, status.control)
+def _controls(status: Status, network: str | None) -> list[tuple[str | None, Mapping[str, Any] | None]]:
+    """What a worker tells of its networks by name, or of `network` alone; of one network, without a name."""
+    if status.networks is None:
+        return [] if network is not None else [(None, status.control)]
+    return [(name, control) for name, control in status.networks.items() if network in (None, name)]
 
 
-def _heard(status: Status) -> int:
-    """How many set-points a worker has heard since it started; -1 where it tells none."""
-    count = (status.control or {}).get("set_points")
+def _outcome(before: int | None, control: Mapping[str, Any] | None) -> Outcome:
+    if before is None:
+        return "away"
+    if _heard(control) <= before:
+        return "silent"
+    return "refused" if (control or {}).get("refused") is not None else "accepted"
+
+
+def _heard(control: Mapping[str, Any] | None) -> int:
+    """How many set-points were heard since the worker's start; -1 where it tells none."""
+    count = (control or {}).get("set_points")
     return count if isinstance(count, int) else -1
 
 
@@ -118,9 +149,9 @@ class _Listener:
         with self._news:
             self._news.wait_for(lambda: enough(self._known), timeout_s)
 
-    def publish(self, payload: bytes) -> None:
-        """Publish to the site's control topic, retained. Raises MqttError where the broker does not take it."""
-        topic, taken, done = control_topic(self._site), [False], threading.Event()
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish a set-point, retained. Raises MqttError where the broker does not take it."""
+        taken, done = [False], threading.Event()
 
         def on_done(outcome: PublishOutcome) -> None:
             taken[0] = outcome.taken

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hybrid_model.bundle import Manifest
-from hybrid_model.runtime import Engine
 from services.edge.connection import Connection
 from services.edge.errors import EdgeError, StorageError
 from services.edge.escalate import EscalationMaker, Escalations
@@ -16,15 +14,18 @@ from services.edge.escalate.back_pressure import QueueLimits
 from services.edge.escalate.replies import ReplyReader
 from services.edge.escalate.resend import Resend
 from services.edge.escalate.sender import Sender
-from services.edge.escalate.streams import Streams
-from services.edge.exits import ExitControl
+from services.edge.escalate.streams import StreamKey, Streams
+from services.edge.exits import ExitControl, SetPoints
+from services.edge.half import EdgeHalf
 from services.edge.ingest import Quarantine, WholeSamples
 from services.edge.journal import Disk, Journal, Spool
 from services.edge.journal.in_hand import InHand
-from services.edge.observe import BatchObserver, ExplainRoutes
+from services.edge.networks import EdgeNetwork, Networks
+from services.edge.observe import ExplainRoutes, NetworkObserver
 from services.edge.observe.audit import Audits
 from services.edge.observe.batch_metrics import BatchMetrics
 from services.edge.observe.drift import DriftGauges
+from services.edge.observe.network_metrics import NetworkMetrics
 from services.edge.observe.recent_inputs import RecentInputs
 from services.edge.pipeline import Pipeline
 from services.edge.publish import Finals, LabelMaker, Outbox
@@ -51,10 +52,15 @@ class Edge:
     worker: EdgeWorker
     journal: Journal
     connection: Connection
-    escalations: Escalations
+    halves: Sequence[EdgeHalf]
     housekeeping: Housekeeping
-    observer: BatchObserver
+    recent: RecentInputs
     routes: ExplainRoutes
+
+    @property
+    def escalations(self) -> Escalations:
+        """The way up of the first network."""
+        return self.halves[0].escalations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,24 +68,32 @@ class _Base:
     """What nearly every part needs."""
 
     settings: Settings
-    manifest: Manifest
-    engine: Engine
+    networks: Networks
     spool: Spool
     metrics: EdgeMetrics
     devices: DeviceNames
     traces: EdgeTraces
     disk: Disk
+    recent: RecentInputs
 
     @property
     def site(self) -> str:
         return self.settings.site.name
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Store:
+    """What all networks of a worker share of the way of a label."""
+
+    journal: Journal
+    outbox: Outbox
+    finals: Finals
+
+
 def compose(
     *,
     settings: Settings,
-    manifest: Manifest,
-    engine: Engine,
+    networks: Networks,
     spool: Spool,
     metrics: EdgeMetrics,
     traces: EdgeTraces | None = None,
@@ -90,8 +104,7 @@ def compose(
 
     Args:
         settings: All of them.
-        manifest: The bundle's.
-        engine: Its edge half.
+        networks: Those that its inputs are answered by.
         spool: The worker's folder, held.
         metrics: What is counted.
         traces: Records what becomes of samples; stopped by whoever made it. Nothing is recorded if None.
@@ -99,28 +112,39 @@ def compose(
         alarm: Let the kernel end the process too, where a batch hangs so that no other thread runs.
 
     Raises:
-        EdgeError: where an input cannot feed the bundle, or the spool cannot be read or written.
+        EdgeError: where an input cannot feed its bundle, or the spool cannot be read or written.
         SettingsError: for secret or certificate files that cannot be read.
     """
     base = _Base(
         settings=settings,
-        manifest=manifest,
-        engine=engine,
+        networks=networks,
         spool=spool,
         metrics=metrics,
         devices=DeviceNames(settings.metrics.devices_max),
         traces=traces or EdgeTraces(),
         disk=Disk(metrics=metrics),
+        recent=RecentInputs(settings.edge.inputs_kept, settings.edge.inputs_kept_bytes_max),
     )
-    exits = ExitControl(settings=settings.edge, manifest=manifest, engine=engine, metrics=metrics)
-    label_maker = LabelMaker(manifest)
-    status = Status(state="online", worker=spool.worker, bundle=label_maker.bundle, kernel=engine.kernel)
-    connection = Connection(settings=settings, spool=spool, status=status, metrics=metrics, exits=exits)
+    exits = {
+        each.network_id: ExitControl(
+            settings=each.settings, manifest=each.manifest, engine=each.engine, metrics=metrics
+        )
+        for each in networks.all
+    }
+    labels = {each.network_id: LabelMaker(each.manifest) for each in networks.all}
+    for network_id, name in networks.names.items():
+        metrics.network_info.labels(network=network_id, bundle=name).set(1)
+    first = networks.first
+    status = Status(
+        state="online", worker=spool.worker, bundle=labels[first.network_id].bundle, kernel=first.engine.kernel
+    )
+    set_points = SetPoints(base.site, {name: exits[network_id] for network_id, name in networks.names.items()})
+    connection = Connection(settings=settings, spool=spool, status=status, metrics=metrics, set_points=set_points)
     with _failing_to_start(), contextlib.ExitStack() as opened:
         journal = opened.enter_context(_journal(settings.edge, spool))
         in_hand = opened.enter_context(InHand(spool.in_hand_path, settings.edge.batch_max))
         journal.begin_run()
-        journal.networks.remember(label_maker.network)
+        journal.networks.remember(maker.network for maker in labels.values())
         quarantine = Quarantine(
             attempts=journal.attempts, in_hand=in_hand, metrics=metrics, max_deliveries=settings.edge.max_deliveries
         )
@@ -129,31 +153,28 @@ def compose(
         finals = Finals(
             journal=journal, outbox=outbox, exits=exits, metrics=metrics, devices=base.devices, traces=base.traces
         )
-        audit_queue = AuditQueue(length_max=settings.edge.audit.queue_length_max, metrics=metrics)
-        maker = EscalationMaker(site=base.site, worker=spool.worker, network_id=manifest.network_id)
-        escalations = _escalations(base, journal, outbox, finals, audit_queue, maker)
-        observer = _observer(base, maker, audit_queue)
+        store = _Store(journal=journal, outbox=outbox, finals=finals)
+        halves = {
+            each.network_id: _half(base, store, each, exits[each.network_id], labels[each.network_id])
+            for each in networks.all
+        }
         pipeline = Pipeline(
             settings=settings,
-            manifest=manifest,
             samples=WholeSamples(
-                settings=settings, manifest=manifest, journal=journal, metrics=metrics, devices=base.devices
+                settings=settings, networks=networks, journal=journal, metrics=metrics, devices=base.devices
             ),
-            exits=exits,
+            halves=[halves[each.network_id] for each in networks.of_inputs],
             journal=journal,
             outbox=outbox,
-            escalations=escalations,
-            observer=observer,
+            metrics=BatchMetrics(metrics=metrics, devices=base.devices),
         )
-        rows = _rows(base, journal, outbox, finals)
+        rows = _rows(base, store)
         resources = opened.pop_all()
     housekeeping = Housekeeping(
         rows=rows,
         disk=base.disk,
-        escalations=escalations,
-        exits=exits,
+        halves=list(halves.values()),
         connection=connection,
-        observer=observer,
         gauges=WorkerGauges(connection=connection, journal=journal, limits=rows.limits, metrics=metrics),
     )
     worker = EdgeWorker(
@@ -161,7 +182,8 @@ def compose(
         connection=connection,
         quarantine=quarantine,
         pipeline=pipeline,
-        escalations=escalations,
+        escalations=[half.escalations for half in halves.values()],
+        networks=networks.all,
         housekeeping=housekeeping,
         disk=base.disk,
         resources=resources,
@@ -172,10 +194,10 @@ def compose(
         worker=worker,
         journal=journal,
         connection=connection,
-        escalations=escalations,
+        halves=list(halves.values()),
         housekeeping=housekeeping,
-        observer=observer,
-        routes=ExplainRoutes(engine=engine, manifest=manifest, recent=observer.recent, guard=settings.edge.guard),
+        recent=base.recent,
+        routes=ExplainRoutes(networks=networks, recent=base.recent),
     )
 
 
@@ -189,32 +211,46 @@ def _outbox(base: _Base, journal: Journal, connection: Connection) -> Outbox:
     return Outbox(sinks=sinks, journal=journal, metrics=base.metrics, traces=base.traces)
 
 
+def _half(base: _Base, store: _Store, network: EdgeNetwork, exits: ExitControl, labels: LabelMaker) -> EdgeHalf:
+    audit_queue = AuditQueue(length_max=base.settings.edge.audit.queue_length_max, metrics=base.metrics)
+    maker = EscalationMaker(site=base.site, worker=base.spool.worker, network_id=network.network_id)
+    return EdgeHalf(
+        network=network,
+        exits=exits,
+        labels=labels,
+        escalations=_escalations(base, store, network, audit_queue, maker),
+        observer=_observer(base, network, maker, audit_queue),
+    )
+
+
 def _escalations(
-    base: _Base, journal: Journal, outbox: Outbox, finals: Finals, audit_queue: AuditQueue, maker: EscalationMaker
+    base: _Base, store: _Store, network: EdgeNetwork, audit_queue: AuditQueue, maker: EscalationMaker
 ) -> Escalations:
     edge = base.settings.edge
     key_file = edge.features_key_file
     streams = Streams(
         settings=base.settings.redis,
-        network_id=base.manifest.network_id,
-        awaited=journal.awaited_streams(),
+        network_id=network.network_id,
+        awaited=_awaited(base.networks, network, store.journal),
         site=base.site,
         worker=base.spool.worker,
         keys=None if key_file is None else FeatureKeys(key_file, setting="edge.features_key_file"),
     )
     replies = ReplyReader(
         streams=streams,
-        journal=journal,
-        finals=finals,
-        outbox=outbox,
+        journal=store.journal,
+        finals=store.finals,
+        outbox=store.outbox,
         disk=base.disk,
         metrics=base.metrics,
         corrections=edge.correction,
     )
     sender = Sender(
         streams=streams,
-        resend=Resend(streams=streams, journal=journal, replies=replies, finals=finals, per_s=edge.resend_per_s),
-        finals=finals,
+        resend=Resend(
+            streams=streams, journal=store.journal, replies=replies, finals=store.finals, per_s=edge.resend_per_s
+        ),
+        finals=store.finals,
         audits=audit_queue,
         metrics=base.metrics,
         devices=base.devices,
@@ -224,41 +260,53 @@ def _escalations(
     return Escalations(streams=streams, sender=sender, replies=replies, maker=maker)
 
 
-def _observer(base: _Base, maker: EscalationMaker, audit_queue: AuditQueue) -> BatchObserver:
-    edge = base.settings.edge
+def _awaited(networks: Networks, network: EdgeNetwork, journal: Journal) -> list[StreamKey]:
+    """The streams that rows of earlier runs wait for: a network's own; the first has those of networks now gone."""
+    others = {each.network_id for each in networks.all if each is not network}
+    return [
+        (network_id, partitions)
+        for network_id, partitions in journal.awaited_streams()
+        if network_id == network.network_id or (network is networks.first and network_id not in others)
+    ]
+
+
+def _observer(base: _Base, network: EdgeNetwork, maker: EscalationMaker, audit_queue: AuditQueue) -> NetworkObserver:
+    edge, manifest = base.settings.edge, network.manifest
     audits = Audits(
         share=edge.audit.share,
-        manifest=base.manifest,
-        engine=base.engine,
+        manifest=manifest,
+        engine=network.engine,
         escalations=maker,
         queue=audit_queue,
         metrics=base.metrics,
         devices=base.devices,
     )
-    batch_metrics = BatchMetrics(
-        manifest=base.manifest, metrics=base.metrics, devices=base.devices, provisional=edge.provisional
-    )
-    return BatchObserver(
-        metrics=batch_metrics,
-        drift=DriftGauges(manifest=base.manifest, metrics=base.metrics, devices=base.devices),
+    return NetworkObserver(
+        metrics=NetworkMetrics(
+            manifest=manifest, metrics=base.metrics, devices=base.devices, provisional=edge.provisional
+        ),
+        drift=DriftGauges(manifest=manifest, metrics=base.metrics, devices=base.devices),
         audits=audits,
-        recent=RecentInputs(edge.inputs_kept, edge.inputs_kept_bytes_max),
+        recent=base.recent,
         traces=base.traces,
+        network_id=network.network_id,
     )
 
 
-def _rows(base: _Base, journal: Journal, outbox: Outbox, finals: Finals) -> RowUpkeep:
+def _rows(base: _Base, store: _Store) -> RowUpkeep:
     edge = base.settings.edge
     limits = JournalLimits(
-        journal=journal,
-        finals=finals,
+        journal=store.journal,
+        finals=store.finals,
         disk=base.disk,
         metrics=base.metrics,
         waiting_max=edge.waiting_max,
         bytes_max=edge.journal_bytes_max,
         dedupe_window_s=edge.dedupe_window_s,
     )
-    return RowUpkeep(journal=journal, outbox=outbox, finals=finals, deadlines=Deadlines(), limits=limits)
+    return RowUpkeep(
+        journal=store.journal, outbox=store.outbox, finals=store.finals, deadlines=Deadlines(), limits=limits
+    )
 
 
 @contextlib.contextmanager

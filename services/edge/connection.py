@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Final
 
 from services.common.logs import SparseLog
-from services.edge.exits import ExitControl
+from services.edge.exits import SetPoints
 from services.edge.exits.status import ControlStatus
 from services.edge.ingest import Inbox
 from services.edge.ingest.inbox import Arrival
 from services.edge.journal import Spool
-from services.messages import InputTopics, MessageError, Status, control_topic, status_topic
+from services.messages import InputTopics, MessageError, Status, status_topic
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery, Filter, Listener, Message, MqttLink
 from services.settings import Settings
@@ -36,16 +36,16 @@ class Connection(Listener):
         spool: Where the filters of earlier runs are remembered.
         status: The worker's, as long as it is online.
         metrics: What is counted.
-        exits: Hears of set-points, and tells what it follows.
+        set_points: Hears of set-points, and knows what is followed.
 
     Raises:
         SettingsError: for secret or certificate files that cannot be read.
     """
 
     def __init__(
-        self, *, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics, exits: ExitControl
+        self, *, settings: Settings, spool: Spool, status: Status, metrics: EdgeMetrics, set_points: SetPoints
     ) -> None:
-        self._settings, self._spool, self._exits = settings, spool, exits
+        self._settings, self._spool, self._set_points = settings, spool, set_points
         # Of the process, not of the spool: a copy of the spool would have the same.
         self.status = replace(status, instance=secrets.token_hex(8))
         self._own_status_seen = False
@@ -53,8 +53,9 @@ class Connection(Listener):
         edge, site = settings.edge, settings.site.name
         topics = InputTopics([each.topic for each in edge.inputs], site)
         filters = [Filter(topic, each.qos) for topic, each in zip(topics.filters, edge.inputs, strict=True)]
-        self._control_topic = control_topic(site)
-        filters.append(Filter(self._control_topic, retained="always"))
+        filters.append(Filter(set_points.topic, retained="always"))
+        # Brokers that were set up before there were several networks may not let us hear of these.
+        filters += [Filter(topic, retained="always", optional=True) for topic in set_points.own_topics]
         # QoS 0: nothing that a process before this one wrote may wait in the session.
         self._status_topic = status_topic(site, status.worker)
         filters.append(Filter(self._status_topic, qos=0, retained="always", optional=True))
@@ -71,7 +72,7 @@ class Connection(Listener):
             will=self._message(replace(self.status, state="offline")),
             listener=self,
         )
-        self._control_status = ControlStatus(self.link, exits, self.birth)
+        self._control_status = ControlStatus(self.link, set_points, self.birth)
 
     @property
     def impediments(self) -> list[str]:
@@ -118,8 +119,7 @@ class Connection(Listener):
 
     def received(self, delivery: Delivery) -> None:
         """Set-points are no samples: they are heard as soon as they are read, not after the samples before them."""
-        if delivery.topic == self._control_topic:
-            self._exits.set_point(delivery.payload)
+        if self._set_points.hear(delivery.topic, delivery.payload):
             self.acknowledge([delivery])
         elif delivery.topic == self._status_topic:
             self._compare(delivery)
@@ -138,15 +138,15 @@ class Connection(Listener):
 
     def birth(self) -> Message:
         """The status as it is now."""
-        return self._message(replace(self.status, control=self._exits.status()))
+        return self._message(self._set_points.told(self.status))
 
     def opened(self, session_present: bool) -> None:
         """The exits' affair."""
-        self._exits.session_opened(session_present)
+        self._set_points.session_opened(session_present)
 
     def closed(self) -> None:
         """The exits' affair."""
-        self._exits.session_closed()
+        self._set_points.session_closed()
 
     def contested(self, sign: str) -> None:
         """Another process uses the worker's name."""

@@ -6,47 +6,53 @@ The order is the promise: nobody hears of a decision, and no sample is acknowled
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from hybrid_model.bundle import Manifest
-from hybrid_model.runtime import EdgeResult
-from services.edge.escalate import Escalations
-from services.edge.exits import ExitControl
+from services.edge.half import EdgeHalf
 from services.edge.ingest import WholeSamples
 from services.edge.ingest.inbox import Arrival
 from services.edge.ingest.samples import Candidate
 from services.edge.journal import Journal
 from services.edge.journal.records import Batch, Key, NewRow
-from services.edge.observe import BatchObserver
-from services.edge.observe.batch_metrics import StepTimes
+from services.edge.observe.batch_metrics import BatchMetrics, StepTimes
 from services.edge.observe.observer import Observed
-from services.edge.publish import LabelMaker, Outbox
+from services.edge.publish import Outbox
 from services.messages import Escalation, MessageError
 from services.mqtt import Delivery
 from services.settings import Settings
 
-__all__ = ["Conclusion", "Decided", "Pipeline"]
+__all__ = ["Answered", "Conclusion", "Decided", "Pipeline"]
+
+
+@dataclass(slots=True, eq=False)
+class Answered:
+    """New samples of one network: what was observed of them, which of them left at an exit, what is to rise."""
+
+    half: EdgeHalf
+    observed: Observed
+    left: list[Arrival] = field(default_factory=list)
+    escalations: list[Escalation] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
 class Decided:
     """What a micro-batch leads to, before anyone hears of it.
 
-    `finals` and `again`: labels to publish, of new samples and of some done before; `provisionals`, `escalations` and
-    `deadlines` (seconds) are of new hard samples; `left`: the new samples that left at an exit.
+    `answered`: its new samples, by network; `finals` and `again`: labels to publish, of new samples and of some done
+    before; `provisionals` and `deadlines` (seconds) are of new hard samples.
     """
 
     arrivals: Sequence[Arrival]
-    observed: Observed
+    steps: StepTimes
     batch: Batch = field(default_factory=Batch)
-    left: list[Arrival] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
     finals: list[tuple[Key, bytes]] = field(default_factory=list)
     again: list[tuple[Key, bytes]] = field(default_factory=list)
     provisionals: list[tuple[Key, bytes]] = field(default_factory=list)
-    escalations: list[Escalation] = field(default_factory=list)
     deadlines: list[tuple[Key, float]] = field(default_factory=list)
 
 
@@ -65,32 +71,26 @@ class Pipeline:
 
     Args:
         settings: All of them.
-        manifest: The bundle's.
         samples: Makes samples of messages.
-        exits: Decides.
+        halves: Of each input, the edge half that answers its samples.
         journal: Holds what was decided.
         outbox: Publishes labels.
-        escalations: Makes escalations, and sends them up.
-        observer: Watches.
+        metrics: Times the steps.
     """
 
     def __init__(
         self,
         *,
         settings: Settings,
-        manifest: Manifest,
         samples: WholeSamples,
-        exits: ExitControl,
+        halves: Sequence[EdgeHalf],
         journal: Journal,
         outbox: Outbox,
-        escalations: Escalations,
-        observer: BatchObserver,
+        metrics: BatchMetrics,
     ) -> None:
         self._edge, self._partitions = settings.edge, settings.redis.partitions
-        self._samples, self._exits, self._journal, self._outbox = samples, exits, journal, outbox
-        self._escalations, self._observer = escalations, observer
-        self._labels = LabelMaker(manifest)
-        self._last_exit = len(manifest.exits) - 1
+        self._samples, self._halves, self._journal, self._outbox = samples, halves, journal, outbox
+        self._metrics = metrics
 
     def decide(self, arrivals: Sequence[Arrival]) -> Decided:
         """All that is computed of a micro-batch. `conclude` makes it true."""
@@ -98,18 +98,18 @@ class Pipeline:
         candidates = self._samples.candidates(arrivals, batch)
         fresh, again = self._recognise(candidates, batch)
         steps.end("decode")
-        result = None
-        if fresh:
-            result = self._exits.infer(np.stack([sample.array for sample in fresh]))
+        decided = Decided(arrivals, steps, batch, again=again)
+        for half, samples in self._by_half(fresh):
+            result = half.exits.infer(np.stack([sample.array for sample in samples]))
             steps.end("infer")
-        observed = self._observer.decided(arrivals, fresh, result, self._exits.in_force, steps)
-        decided = Decided(arrivals, observed, batch, again=again)
-        if result is not None:
-            for row, sample in enumerate(fresh):
-                if result.exit_index[row] >= 0:
-                    self._add_final(sample, result, row, decided)
+            observed = half.observer.decided(samples, result, half.exits.in_force, steps)
+            decided.answered.append(Answered(half, observed))
+        for answered in decided.answered:
+            for row, exit_index in enumerate(answered.observed.result.exit_index):
+                if exit_index >= 0:
+                    self._add_final(answered, row, decided)
                 else:
-                    self._add_hard(sample, result, row, decided)
+                    self._add_hard(answered, row, decided)
         self._samples.write(batch)
         return decided
 
@@ -118,22 +118,35 @@ class Pipeline:
 
         Raises StorageError where it could not be committed: nothing has happened then, and it may be called again.
         """
-        self._escalations.expect((each.device, each.id) for each in decided.escalations)
+        for answered in decided.answered:
+            answered.half.escalations.expect((each.device, each.id) for each in answered.escalations)
         with self._outbox.published() as decided.batch.done:
             self._journal.commit(decided.batch)
-        decided.observed.steps.end("commit")
+        decided.steps.end("commit")
         self._samples.committed()
         return Conclusion([arrival.delivery for arrival in decided.arrivals], decided.deadlines)
 
     def hand_over(self, decided: Decided, *, shed: Collection[Key] = ()) -> None:
         """Hand on what came of it: it is committed. `shed`: keys of hard samples that are final already."""
         now_s = time.monotonic()
-        self._exits.decided_on_edge(now_s - arrival.arrived_s for arrival in decided.left)
-        self._observer.committed(decided.observed, shed=shed)
+        for answered in decided.answered:
+            answered.half.exits.decided_on_edge(now_s - arrival.arrived_s for arrival in answered.left)
+            answered.half.observer.committed(answered.observed, shed=shed)
+        self._metrics.stepped(decided.steps)
+        self._metrics.seen(decided.arrivals)
         self._outbox.others([label for label in decided.provisionals if label[0] not in shed])
         self._outbox.finals(decided.finals)
         self._outbox.again(decided.again)
-        self._escalations.offer([each for each in decided.escalations if (each.device, each.id) not in shed])
+        for answered in decided.answered:
+            rising = [each for each in answered.escalations if (each.device, each.id) not in shed]
+            answered.half.escalations.offer(rising)
+
+    def _by_half(self, samples: Sequence[Candidate]) -> list[tuple[EdgeHalf, list[Candidate]]]:
+        """Each half with its samples, in their order."""
+        grouped: dict[EdgeHalf, list[Candidate]] = defaultdict(list)
+        for sample in samples:
+            grouped[self._halves[sample.arrival.input_index]].append(sample)
+        return list(grouped.items())
 
     def _recognise(
         self, candidates: Sequence[Candidate], batch: Batch
@@ -156,8 +169,9 @@ class Pipeline:
                 again[candidate.key] = row.label
         return list(fresh.values()), list(again.items())
 
-    def _add_final(self, sample: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
-        label = self._labels.confident(
+    def _add_final(self, answered: Answered, row: int, decided: Decided) -> None:
+        sample, result = answered.observed.samples[row], answered.observed.result
+        label = answered.half.labels.confident(
             *sample.key,
             exit_index=int(result.exit_index[row]),
             class_index=int(result.class_index[row]),
@@ -166,44 +180,47 @@ class Pipeline:
             captured_at=sample.captured_at,
         )
         payload = label.encode()
-        decided.batch.rows.append(self._row(sample, payload, None, None))
+        decided.batch.rows.append(self._row(answered.half, sample, payload, None, None))
         decided.finals.append((sample.key, payload))
-        decided.left.append(sample.arrival)
+        answered.left.append(sample.arrival)
 
-    def _add_hard(self, sample: Candidate, result: EdgeResult, row: int, decided: Decided) -> None:
+    def _add_hard(self, answered: Answered, row: int, decided: Decided) -> None:
+        half, sample, result = answered.half, answered.observed.samples[row], answered.observed.result
         confidence, in_domain = float(result.confidence[row]), bool(result.in_domain[row])
-        label = self._labels.provisional(
+        label = half.labels.provisional(
             *sample.key,
-            exit_index=self._last_exit,
+            exit_index=half.labels.last_exit,
             class_index=int(result.class_index[row]),
             confidence=confidence,
             in_domain=in_domain,
             captured_at=sample.captured_at,
         )
         payload = label.encode()
-        traceparent = decided.observed.spans.traceparent(sample.key)
-        guarded = self._edge.guard and not in_domain
-        escalation = self._escalations.make(
+        traceparent = answered.observed.spans.traceparent(sample.key)
+        guarded = half.network.settings.guard and not in_domain
+        escalation = half.escalations.make(
             sample.key, sample.captured_at, result, row, traceparent=traceparent, guarded=guarded
         )
         # Out of domain it means nothing how sure an exit is: where there is no room, the others are shed first.
         shed_by = 0.0 if guarded else confidence
-        decided.batch.rows.append(self._row(sample, payload, escalation.encode(), shed_by))
-        decided.escalations.append(escalation)
+        decided.batch.rows.append(self._row(half, sample, payload, escalation.encode(), shed_by))
+        answered.escalations.append(escalation)
         deadline_s = self._edge.deadline_of(sample.arrival.input_index)
         if deadline_s is not None:
             decided.deadlines.append((sample.key, deadline_s))
         if self._edge.provisional:
             decided.provisionals.append((sample.key, payload))
 
-    def _row(self, sample: Candidate, label: bytes, escalation: bytes | None, confidence: float | None) -> NewRow:
+    def _row(
+        self, half: EdgeHalf, sample: Candidate, label: bytes, escalation: bytes | None, confidence: float | None
+    ) -> NewRow:
         deadline_s = None if escalation is None else self._edge.deadline_of(sample.arrival.input_index)
         return NewRow(
             key=sample.key,
             payload_hash=sample.payload_hash,
             label=label,
             escalation=escalation,
-            network=self._labels.network_id,
+            network=half.network.network_id,
             partitions=self._partitions,
             deadline_s=deadline_s,
             received_at=sample.arrival.delivery.received_at,

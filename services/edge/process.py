@@ -11,12 +11,10 @@ import threading
 from collections.abc import Iterator
 from typing import NoReturn
 
-from hybrid_model import bundle as bundles
-from hybrid_model.runtime import EdgeEngine
 from services.common import exit_status, logs
 from services.edge.composition import compose
-from services.edge.errors import EdgeError
 from services.edge.journal import Spool
+from services.edge.networks import load_networks
 from services.edge.worker import EdgeWorker
 from services.metrics import EdgeMetrics, MetricsServer
 from services.settings import Settings
@@ -48,11 +46,7 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
         SystemExit: with status 1, where the worker failed later; the log says how.
     """
     logs.configure(settings.log)
-    loaded = bundles.load(bundles.resolve(settings.edge.bundle))
-    try:
-        engine = EdgeEngine(loaded, threads=settings.edge.threads)
-    except ValueError as error:
-        raise EdgeError(f"edge engine: {error}") from None
+    networks = load_networks(settings.edge)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -64,8 +58,7 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
     ):
         edge = compose(
             settings=settings,
-            manifest=loaded.manifest,
-            engine=engine,
+            networks=networks,
             spool=spool,
             metrics=metrics,
             traces=traces,
@@ -75,10 +68,10 @@ def run(settings: Settings, *, adopt: bool = False) -> None:
         metrics.identify(
             "edge",
             spool.worker,
-            kernel=engine.kernel,
+            kernel=networks.first.engine.kernel,
             site=settings.site.name,
-            bundle=loaded.manifest.name,
-            network=loaded.manifest.network_id,
+            bundle="+".join(networks.names.values()),
+            network="+".join(networks.names),
         )
         server = MetricsServer(
             settings.metrics,

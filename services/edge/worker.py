@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.common.logs import get_logger
@@ -16,6 +16,7 @@ from services.edge.escalate import Escalations
 from services.edge.ingest import Quarantine
 from services.edge.ingest.quarantine import Run
 from services.edge.journal import Disk
+from services.edge.networks import EdgeNetwork
 from services.edge.pipeline import Conclusion, Decided, Pipeline
 from services.edge.upkeep import Housekeeping, Watchdog
 from services.settings import Settings
@@ -35,7 +36,8 @@ class EdgeWorker:
         connection: Brings messages, and acknowledges them.
         quarantine: Which messages run alone.
         pipeline: What is done with a micro-batch.
-        escalations: The way up; started and stopped here.
+        escalations: The ways up, one a network; started and stopped here.
+        networks: What it runs, for the log.
         housekeeping: What is done between batches.
         disk: Whether the journal can be written.
         resources: What is open, closed at the end.
@@ -51,7 +53,8 @@ class EdgeWorker:
         connection: Connection,
         quarantine: Quarantine,
         pipeline: Pipeline,
-        escalations: Escalations,
+        escalations: Sequence[Escalations],
+        networks: Sequence[EdgeNetwork],
         housekeeping: Housekeeping,
         disk: Disk,
         resources: contextlib.ExitStack,
@@ -61,7 +64,7 @@ class EdgeWorker:
         self._settings, self._log = settings, get_logger("edge")
         self._connection, self._quarantine, self._pipeline = connection, quarantine, pipeline
         self._escalations, self._housekeeping = escalations, housekeeping
-        self._disk, self._resources = disk, resources
+        self._disk, self._resources, self._networks = disk, resources, networks
         self._on_hang = on_hang
         self._watchdog = Watchdog(
             batch_timeout_s=settings.edge.batch_timeout_s,
@@ -103,12 +106,13 @@ class EdgeWorker:
             self._connection.start()
         except BaseException:
             self._connection.stop(farewell=False)
-            self._escalations.close()
+            self._close_escalations()
             self._resources.close()
             raise
         self._watchdog.start()
         self._thread.start()
-        self._escalations.start()
+        for each in self._escalations:
+            each.start()
         status = self._connection.status
         self._log.info(
             "edge_started",
@@ -117,6 +121,15 @@ class EdgeWorker:
             kernel=status.kernel,
             **self._housekeeping.rows,
         )
+        for network in self._networks:
+            self._log.info(
+                "network_loaded",
+                bundle=network.manifest.name,
+                network=network.network_id,
+                kernel=network.engine.kernel,
+                weight_bytes=network.weight_bytes,
+                load_s=round(network.load_s, 3),
+            )
 
     def wait(self, timeout_s: float) -> bool:
         """True as soon as the worker's thread has failed, False after `timeout_s`."""
@@ -129,14 +142,20 @@ class EdgeWorker:
         self._thread.join(self._settings.edge.drain_s)
         finished = not self._thread.is_alive()
         self._watchdog.stop()
-        self._escalations.stop(timeout_s=min(2.0, self._settings.redis.timeout_s))
+        until_s = time.monotonic() + min(2.0, self._settings.redis.timeout_s)
+        for each in self._escalations:
+            each.stop(timeout_s=max(0.0, until_s - time.monotonic()))
         self._connection.stop(farewell=True)
-        self._escalations.close()
+        self._close_escalations()
         if finished:
             with contextlib.suppress(StorageError):  # those labels are published again, byte for byte
                 self._housekeeping.finish()
             self._resources.close()
         self._log.info("edge_stopped", worker=self._connection.status.worker, batch_finished=finished)
+
+    def _close_escalations(self) -> None:
+        for each in self._escalations:
+            each.close()
 
     # The worker's thread
 

@@ -109,6 +109,8 @@ class Label:
 class Status:
     """What an edge worker says of itself, retained: `control` is the control it follows, or none.
 
+    `networks`: of a worker with several networks, that of each, by the name of its bundle; `bundle`, `kernel` and
+    `control` are then those of the first.
     `instance`: a random name of the process. Two of them under one worker's name do not know of each other else.
     """
 
@@ -118,9 +120,11 @@ class Status:
     kernel: str | None = None
     control: Mapping[str, Any] | None = None
     instance: str | None = None
+    networks: Mapping[str, Mapping[str, Any]] | None = None
 
     def encode(self) -> bytes:
-        """The JSON object `{state, worker, bundle, kernel, control, instance}`."""
+        """The JSON object `{state, worker, bundle, kernel, control, instance}`; of several networks `networks` too."""
+        several = {} if self.networks is None else {"networks": {k: dict(v) for k, v in self.networks.items()}}
         return encode_json(
             {
                 "state": self.state,
@@ -129,6 +133,7 @@ class Status:
                 "kernel": self.kernel,
                 "control": None if self.control is None else dict(self.control),
                 "instance": self.instance,
+                **several,
             }
         )
 
@@ -139,6 +144,11 @@ class Status:
         control = fields.get("control")
         if control is not None and not isinstance(control, dict):
             raise bad("control", control)
+        networks = fields.get("networks")
+        if networks is not None and not (
+            isinstance(networks, dict) and all(isinstance(each, dict) for each in networks.values())
+        ):
+            raise bad("networks", networks)
         return cls(
             state=cast(WorkerState, one_of(fields, "state", _STATES)),
             worker=name(fields, "worker"),
@@ -146,6 +156,7 @@ class Status:
             kernel=or_none(fields, "kernel", text),
             control=control,
             instance=or_none(fields, "instance", text),
+            networks=networks,
         )
 
 

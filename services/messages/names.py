@@ -28,6 +28,11 @@ def control_topic(site: str) -> str:
     return f"dewpoint/{site}/control"
 
 
+def network_control_topic(site: str, network: str) -> str:
+    """Where operators leave the retained set-point of one network of the site: it goes before the site's."""
+    return f"{control_topic(site)}/{level_of_device(network)}"
+
+
 def level_of_device(device: str) -> str:
     """A device's name as one topic level: percent-encoded, so that no name can reach another level.
 

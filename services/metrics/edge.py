@@ -18,6 +18,10 @@ class EdgeMetrics(ProcessMetrics):
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         super().__init__(registry)
         counter, gauge, histogram = self._counter, self._gauge, self._histogram
+        # What decides
+        self.network_info = gauge(
+            "network_info", "A network that this worker runs, always 1: the name of its bundle.", "network", "bundle"
+        )
         # What comes in
         self.messages_received = counter("messages_received", "MQTT messages received, by input topic.", "input")
         self.payload_bytes = counter("payload_bytes", "Bytes of MQTT payloads received, by input topic.", "input")
@@ -96,7 +100,7 @@ class EdgeMetrics(ProcessMetrics):
         )
         self.batch_size = histogram("edge_batch_size", "Samples computed together on the edge.", buckets=BATCH)
         self.batch_s = histogram("edge_batch_seconds", "Duration of a step of an edge batch.", "step", buckets=WORK_S)
-        self.exit_threshold = gauge("exit_threshold", "Present threshold of an exit.", "exit")
+        self.exit_threshold = gauge("exit_threshold", "Present threshold of an exit, by network.", "network", "exit")
         # What goes out
         self.labels_published = counter(
             "labels_published", "Labels that the broker has acknowledged, for subscribers to get, by status.", "status"
@@ -137,12 +141,17 @@ class EdgeMetrics(ProcessMetrics):
             "mqtt_session_taken_over",
             "MQTT connections that another client under this worker's name took from it, as far as can be told.",
         )
-        self.queue_depth = gauge("queue_depth", "Escalations in the feature stream, of all sites.")
-        self.queue_oldest_age_s = gauge("queue_oldest_age_seconds", "Age of the oldest escalation in the stream.")
+        self.queue_depth = gauge(
+            "queue_depth", "Escalations in the feature stream of a network, of all sites.", "network"
+        )
+        self.queue_oldest_age_s = gauge(
+            "queue_oldest_age_seconds", "Age of the oldest escalation in the stream of a network.", "network"
+        )
         # Audit and drift
         self.audits_selected = counter(
             "audits_selected",
-            "Confident samples chosen at random to be audited, by device and the exit at which they left.",
+            "Confident samples chosen at random to be audited, by network, device and the exit at which they left.",
+            "network",
             "device",
             "exit",
         )
@@ -171,26 +180,42 @@ class EdgeMetrics(ProcessMetrics):
         self.control_position = gauge(
             "control_position",
             "Position of the exits on the bundle's calibrated path: 0 (all samples rise) to its last; NaN beside it.",
+            "network",
         )
-        self.control_target = gauge("control_target", "The budget that is kept, in its own unit, by name.", "budget")
+        self.control_target = gauge(
+            "control_target", "The budget that is kept, in its own unit, by network and name.", "network", "budget"
+        )
         self.control_measured = gauge(
-            "control_measured", "What the budget's quantity was over the last 10 s, in its own unit, by name.", "budget"
+            "control_measured",
+            "What the budget's quantity was over the last 10 s, in its own unit, by network and name.",
+            "network",
+            "budget",
         )
         self.control_calibrated = gauge(
-            "control_calibrated", "Whether the exits stand where the bundle passed calibration (1) or not (0)."
+            "control_calibrated",
+            "Whether the exits stand where the bundle passed calibration (1) or not (0).",
+            "network",
         )
         self.control_saturated = gauge(
-            "control_saturated", "Whether the exits stand at their limit and the budget is not kept (1), or not (0)."
+            "control_saturated",
+            "Whether the exits stand at their limit and the budget is not kept (1), or not (0).",
+            "network",
         )
         self.control_budget_factor = gauge(
-            "control_budget_factor", "What is left of the budget while the cloud is overloaded: 1 all, 0 nothing."
+            "control_budget_factor",
+            "What is left of the budget while the cloud is overloaded: 1 all, 0 nothing.",
+            "network",
         )
         self.control_uncalibrated_s = counter(
             "control_uncalibrated_seconds",
             "Seconds in which the exits stood where the bundle did not pass calibration.",
+            "network",
         )
         self.control_set_points = counter(
-            "control_set_points", "Set-points that came by MQTT, by outcome: accepted, refused.", "outcome"
+            "control_set_points",
+            "Set-points that came by MQTT, by network and outcome: accepted, refused.",
+            "network",
+            "outcome",
         )
         # Traces
         self.trace_spans = counter(

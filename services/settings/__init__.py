@@ -25,6 +25,7 @@ from services.settings.workers import (
     EdgeSettings,
     InputSettings,
     LimitSettings,
+    NetworkSettings,
     WindowSettings,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "LogSettings",
     "MetricsSettings",
     "MqttSettings",
+    "NetworkSettings",
     "RedisSettings",
     "Settings",
     "SettingsError",

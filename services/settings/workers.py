@@ -17,6 +17,7 @@ __all__ = [
     "EdgeSettings",
     "InputSettings",
     "LimitSettings",
+    "NetworkSettings",
     "WindowSettings",
 ]
 
@@ -59,6 +60,12 @@ class InputSettings(Section):
         min_length=1,
         description="`sample`: our envelope; `image`: JPEG, PNG or WebP bytes; `array`: raw little-endian bytes; "
         "`sensor`: JSON readings.",
+    )
+    bundle: str | None = Field(
+        None,
+        min_length=1,
+        description="The network that answers this input: a .dew file, or the name of a shipped one; `edge.bundle` if "
+        "unset.",
     )
     qos: Literal[0, 1] = Field(1, description="Quality of service of the subscription.")
     overload: Literal["hold", "drop_oldest"] = Field(
@@ -144,6 +151,15 @@ class ControlSettings(Section):
         return self
 
 
+class NetworkSettings(Section):
+    """What holds for one of several networks, in place of what `[edge]` says of all."""
+
+    bundle: str = Field(min_length=1, description="Which: a bundle as `edge.bundle` or an input names it.")
+    thresholds: list[float] | None = Field(None, description="As `edge.thresholds`, of this network.")
+    control: ControlSettings | None = Field(None, description="As `edge.control`, of this network.")
+    guard: bool | None = Field(None, description="As `edge.guard`, of this network.")
+
+
 class EdgeSettings(Section):
     """The edge worker."""
 
@@ -152,6 +168,10 @@ class EdgeSettings(Section):
     spool: Path = Field(Path("spool"), description="Folder of the worker's identity and journal; one worker each.")
     inputs: list[InputSettings] = Field(
         default_factory=lambda: [InputSettings()], min_length=1, description="What is taken in."
+    )
+    networks: list[NetworkSettings] = Field(
+        default_factory=list,
+        description="Where inputs name bundles of their own: what holds for one of the networks alone.",
     )
     batch_max: int = Field(32, ge=1, le=4096, description="Samples computed together at most.")
     linger_ms: float = Field(2.0, ge=0, le=1000, description="How long a batch that is not full waits for more.")
@@ -232,6 +252,26 @@ class EdgeSettings(Section):
         description="Where labels go. `mqtt`: the broker. A sample is finished when each has taken its final label; "
         "one without room for long holds up the others.",
     )
+
+    @property
+    def bundles(self) -> list[str]:
+        """The bundles that inputs are answered by, each once, in the order of the inputs."""
+        return list(dict.fromkeys(each.bundle or self.bundle for each in self.inputs))
+
+    def of_network(self, bundle: str) -> EdgeSettings:
+        """These settings as they hold for the network of `bundle`."""
+        for own in self.networks:
+            if own.bundle == bundle:
+                given = {name: getattr(own, name) for name in ("thresholds", "control", "guard")}
+                return self.model_copy(update={name: value for name, value in given.items() if value is not None})
+        return self
+
+    @model_validator(mode="after")
+    def _networks_in_use(self) -> Self:
+        for own in self.networks:
+            if own.bundle not in self.bundles:
+                raise ValueError(f"networks: no input is answered by {own.bundle!r}, only by {', '.join(self.bundles)}")
+        return self
 
     def deadline_of(self, input_index: int) -> float | None:
         """How long a hard sample of this input may wait for the cloud, seconds; None for ever."""

@@ -13,7 +13,9 @@ Series = Mapping[str, str]
 _EDGE = '{job="edge",instance="e:1"}'
 _HELD = "x90"
 _INFO = 'dewpoint_worker_info{job="edge",instance="e:1",role="edge",site="home",network="b0"}'
-_BUDGET = 'job="edge",instance="e:1",budget'
+_OF_NETWORK = 'job="edge",instance="e:1",network="b0"'
+_NETWORK = f"{{{_OF_NETWORK}}}"
+_BUDGET = f"{_OF_NETWORK},budget"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class AlertCase:
 
 
 _THE_EDGE = {"job": "edge", "instance": "e:1"}
+_THE_NETWORK = _THE_EDGE | {"network": "b0"}
 _THE_SITE = {"site": "home", "network": "b0"}
 
 
@@ -35,12 +38,17 @@ def _edge(name: str, fires: str, stays_silent: str) -> AlertCase:
     return AlertCase({f"{name}{_EDGE}": fires}, {f"{name}{_EDGE}": stays_silent}, _THE_EDGE)
 
 
+def _network(name: str, fires: str, stays_silent: str) -> AlertCase:
+    """One series of one network of an edge worker."""
+    return AlertCase({f"{name}{_NETWORK}": fires}, {f"{name}{_NETWORK}": stays_silent}, _THE_NETWORK)
+
+
 def _audits(selected: float, audited: float, disagreed: float) -> Series:
     """Audits in every 15 seconds, from the start."""
     where = 'network="b0",site="home",device="cam",exit="0"'
     return {
         _INFO: f"1{_HELD}",
-        'dewpoint_audits_selected_total{job="edge",instance="e:1",device="cam",exit="0"}': f"0+{selected}{_HELD}",
+        f'dewpoint_audits_selected_total{{{_OF_NETWORK},device="cam",exit="0"}}': f"0+{selected}{_HELD}",
         f'dewpoint_cloud_audited_total{{job="cloud",instance="c:1",{where}}}': f"0+{audited}{_HELD}",
         f'dewpoint_cloud_disagreed_total{{job="cloud",instance="c:1",{where}}}': f"0+{disagreed}{_HELD}",
     }
@@ -99,12 +107,12 @@ CASES: Mapping[str, AlertCase] = {
     ),
     "DewpointQueueOld": AlertCase(
         {
-            f"dewpoint_queue_oldest_age_seconds{_EDGE}": f"12{_HELD}",
+            f"dewpoint_queue_oldest_age_seconds{_NETWORK}": f"12{_HELD}",
             'dewpoint_deadline_seconds{job="edge",instance="e:1",input="a"}': f"10{_HELD}",
             'dewpoint_deadline_seconds{job="edge",instance="e:1",input="b"}': f"20{_HELD}",
         },
-        {f"dewpoint_queue_oldest_age_seconds{_EDGE}": f"12{_HELD}"},
-        _THE_EDGE,
+        {f"dewpoint_queue_oldest_age_seconds{_NETWORK}": f"12{_HELD}"},
+        _THE_NETWORK,
     ),
     "DewpointDeadLetters": AlertCase(
         {'dewpoint_cloud_dead_letters{job="cloud",instance="c:1",network="b0"}': f"3{_HELD}"},
@@ -136,18 +144,18 @@ CASES: Mapping[str, AlertCase] = {
     "DewpointEnergyBudgetOverrun": AlertCase(
         _budget("energy_j_per_sample", f"0.23{_HELD}"),
         {**_budget("energy_j_per_sample", f"0.21{_HELD}"), **_budget("escalated_share", f"0.3{_HELD}")},
-        _THE_EDGE | {"budget": "energy_j_per_sample"},
+        _THE_NETWORK | {"budget": "energy_j_per_sample"},
     ),
     "DewpointBudgetOverrun": AlertCase(
         _budget("escalated_share", f"0.23{_HELD}"),
         {**_budget("escalated_share", f"0.21{_HELD}"), **_budget("energy_j_per_sample", f"0.3{_HELD}")},
-        _THE_EDGE | {"budget": "escalated_share"},
+        _THE_NETWORK | {"budget": "escalated_share"},
     ),
-    "DewpointControlSaturated": _edge("dewpoint_control_saturated", f"1{_HELD}", "0x18 1x4 0x20"),
+    "DewpointControlSaturated": _network("dewpoint_control_saturated", f"1{_HELD}", "0x18 1x4 0x20"),
     "DewpointSetPointRefused": AlertCase(
-        {'dewpoint_control_set_points_total{job="edge",instance="e:1",outcome="refused"}': "0x18 1x20"},
-        {'dewpoint_control_set_points_total{job="edge",instance="e:1",outcome="accepted"}': "0x18 1x20"},
-        _THE_EDGE | {"outcome": "refused"},
+        {'dewpoint_control_set_points_total{job="edge",instance="e:1",network="b0",outcome="refused"}': "0x18 1x20"},
+        {'dewpoint_control_set_points_total{job="edge",instance="e:1",network="b0",outcome="accepted"}': "0x18 1x20"},
+        _THE_NETWORK | {"outcome": "refused"},
     ),
-    "DewpointUncalibrated": _edge("dewpoint_control_calibrated", f"0{_HELD}", "1x18 0x5 1x20"),
+    "DewpointUncalibrated": _network("dewpoint_control_calibrated", f"0{_HELD}", "1x18 0x5 1x20"),
 }

@@ -56,6 +56,7 @@ class ReplyReader:
     ) -> None:
         self._streams, self._journal, self._finals, self._outbox = streams, journal, finals, outbox
         self._disk, self._outcomes = disk, metrics.replies_received
+        self._writer = f"replies of {streams.network_id}"
         self._corrections = corrections
         self._log, self._sparse_log = get_logger("edge"), SparseLog("edge")
         self._back_off = BackOff(first_s=_PAUSE_MIN_S, most_s=_PAUSE_MAX_S)
@@ -92,10 +93,10 @@ class ReplyReader:
                 for features in self._streams.older:
                     self._read(features)
                 self._wait_and_read(self._streams.current)
-                self._disk.worked("replies")
+                self._disk.worked(self._writer)
                 self._back_off.reset()
             except StorageError as error:  # the replies stay in Redis until they can be committed
-                self._disk.failed("replies", error)
+                self._disk.failed(self._writer, error)
                 self._stopping.wait(self._back_off.next_s())
             except Exception as error:
                 if not isinstance(error, StreamUnavailableError):  # that one the sender reports

@@ -106,7 +106,9 @@ class Resend:
     def _look(self, passed_over: Callable[[Key], bool]) -> None:
         assert self._after is not None
         rows = self._journal.waiting(after=self._after, limit=_ROWS)
-        gone, unread = self._without_entry([row for row in rows if not passed_over(row.key)])
+        # Rows of the worker's other networks are looked up by whoever sends those.
+        ours = [row for row in rows if (row.network, row.partitions) in self._streams.by_key]
+        gone, unread = self._without_entry([row for row in ours if not passed_over(row.key)])
         if gone or unread:
             self._replies.read_to_end()
         if unread:

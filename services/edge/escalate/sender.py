@@ -81,6 +81,9 @@ class Sender:
         self._streams, self._resend, self._finals = streams, resend, finals
         self._audits, self._metrics, self._devices, self._traces = audits, metrics, devices, traces
         self._queue = QueueWatch(limits)
+        network = streams.network_id
+        self._queue_depth = metrics.queue_depth.labels(network=network)
+        self._queue_oldest_age_s = metrics.queue_oldest_age_s.labels(network=network)
         self._log, self._sparse_log = get_logger("edge"), SparseLog("edge")
         self._fresh: deque[Escalation] = deque()
         self._expected: set[Key] = set()
@@ -199,8 +202,8 @@ class Sender:
 
     def _look(self) -> None:
         state = self._streams.current.queue()
-        self._metrics.queue_depth.set(state.length)
-        self._metrics.queue_oldest_age_s.set(state.oldest_age_s)
+        self._queue_depth.set(state.length)
+        self._queue_oldest_age_s.set(state.oldest_age_s)
         self._queue.see(state)
 
     def _send_fresh(self) -> None:

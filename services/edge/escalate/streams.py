@@ -1,4 +1,4 @@
-"""The feature streams that this worker has to do with: its own network's, and older ones that rows still wait for."""
+"""The feature streams of one of a worker's networks: its own, and older ones that rows still wait for."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Streams:
         worker: str,
         keys: FeatureKeys | None = None,
     ) -> None:
+        self.network_id = network_id
         self.current_key: StreamKey = (network_id, settings.partitions)
         self.by_key = {
             (network, partitions): EdgeFeatures(

@@ -20,9 +20,9 @@ from services.budgets import Tally
 from services.common.logs import SparseLog, get_logger
 from services.control import PERIOD_S, Controller, ExitPath, Latencies, Overload, SetPointError, check, mixed
 from services.edge.errors import EdgeError
+from services.edge.exits.beginnings import costs, decoded, pinned, wanted
 from services.edge.exits.gauges import ControlGauges
 from services.edge.exits.mixing import decide
-from services.edge.exits.set_points import costs, decoded, pinned, wanted
 from services.messages import Control, MessageError
 from services.metrics import EdgeMetrics
 from services.settings import EdgeSettings
@@ -69,8 +69,11 @@ class ExitControl:
         calibration = manifest.calibration if self._pinned is None else None
         self._path = None if calibration is None else ExitPath(calibration)
         self._costs = costs(manifest)
-        self._gauges = ControlGauges(metrics)
-        self._set_points = {one: metrics.control_set_points.labels(outcome=one) for one in ("accepted", "refused")}
+        self._gauges = ControlGauges(metrics, manifest.network_id)
+        self._set_points = {
+            one: metrics.control_set_points.labels(network=manifest.network_id, outcome=one)
+            for one in ("accepted", "refused")
+        }
         self._latencies, self._overload = Latencies(clock=clock), Overload()
         self._log, self._sparse_log = get_logger("edge"), SparseLog("edge")
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from services.edge.exits.control import ExitControl
+from services.edge.exits.set_points import SetPoints
 from services.mqtt import Message, MqttLink, Outcome
 
 __all__ = ["ControlStatus"]
@@ -22,13 +22,13 @@ class ControlStatus:
 
     Args:
         link: Publishes.
-        exits: What is told.
+        set_points: What is told.
         present: The message as it is now.
     """
 
-    def __init__(self, link: MqttLink, exits: ExitControl, present: Callable[[], Message]) -> None:
-        self._link, self._exits, self._present = link, exits, present
-        self._told: dict[str, Any] | None = None
+    def __init__(self, link: MqttLink, set_points: SetPoints, present: Callable[[], Message]) -> None:
+        self._link, self._set_points, self._present = link, set_points, present
+        self._told: list[dict[str, Any]] | None = None
         self._told_at = 0.0
         self._heard = 0
         self._under_way: int | None = None
@@ -38,12 +38,12 @@ class ControlStatus:
         """Publish what is due."""
         if self._under_way is not None or not self._link.connected:
             return
-        heard, now = self._exits.heard, time.monotonic()
+        heard, now = self._set_points.heard, time.monotonic()
         answering = heard != self._heard or self._stale
         if not answering and now - self._told_at < _PERIOD_S:
             return
         self._told_at = now
-        control = self._exits.status()
+        control = self._set_points.status()
         if not answering and control == self._told:
             return
         message, generation = self._present(), self._link.generation

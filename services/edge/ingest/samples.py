@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from hybrid_model.bundle import Manifest
 from services.common.logs import SparseLog
 from services.edge.errors import StorageError
 from services.edge.ingest.decoding import ReadingKind, SampleKind, payload_kind
@@ -20,6 +19,7 @@ from services.edge.ingest.windows import WindowAssembly, window_rule
 from services.edge.journal import Journal
 from services.edge.journal.in_hand import HASH_BYTES
 from services.edge.journal.records import Batch, Key, Rejection
+from services.edge.networks import Networks
 from services.messages import MessageError, window_id
 from services.metrics import DeviceNames, EdgeMetrics
 from services.settings import Settings
@@ -48,23 +48,24 @@ class WholeSamples:
 
     `candidates` and `reject` draft; `write` puts the draft into a batch; `committed` makes it true after the commit.
 
-    Raises EdgeError where an input cannot feed the bundle.
+    Raises EdgeError where an input cannot feed its bundle.
     """
 
     def __init__(
-        self, *, settings: Settings, manifest: Manifest, journal: Journal, metrics: EdgeMetrics, devices: DeviceNames
+        self, *, settings: Settings, networks: Networks, journal: Journal, metrics: EdgeMetrics, devices: DeviceNames
     ) -> None:
         self._journal, self._metrics = journal, metrics
-        self._shape = tuple(manifest.input.shape)
+        inputs = list(zip(settings.edge.inputs, networks.of_inputs, strict=True))
+        self._kinds = [payload_kind(network.manifest.input, each, settings.limits) for each, network in inputs]
         edge = settings.edge
-        self._kinds = [payload_kind(manifest.input, each, settings.limits) for each in edge.inputs]
         self._assemblies = {
             index: WindowAssembly(
                 stored=journal.windows,
-                rule=window_rule(edge.inputs[index], manifest.input),
+                rule=window_rule(edge.inputs[index], kind.expected),
                 metrics=metrics,
                 devices=devices,
-                channels=self._shape[2],
+                channels=kind.shape[2],
+                network_id=_apart(networks, index),
             )
             for index, kind in enumerate(self._kinds)
             if isinstance(kind, ReadingKind)
@@ -153,20 +154,27 @@ class WholeSamples:
     def _windows(self, kind: ReadingKind, arrival: Arrival) -> list[Candidate]:
         delivery, device = arrival.delivery, arrival.device
         readings = kind.readings(delivery.payload)
-        windows = self._assemblies[arrival.input_index].feed(device, readings, _hash(delivery.payload))
+        assembly = self._assemblies[arrival.input_index]
+        windows = assembly.feed(device, readings, _hash(delivery.payload))
         if windows is None:
             self.redelivered("reading")
             return []
         return [
             Candidate(
-                (device, window_id(device, window.epoch, window.first_mark)),
+                (device, window_id(assembly.stream(device), window.epoch, window.first_mark)),
                 _hash(window.rows.tobytes()),
-                window.rows.reshape(self._shape),
+                window.rows.reshape(kind.shape),
                 delivery.received_at if window.ended_t is None else window.ended_t,
                 arrival,
             )
             for window in windows
         ]
+
+
+def _apart(networks: Networks, index: int) -> str | None:
+    """Windows of the first network are stored as when it was the only one, those of the others apart from them."""
+    network = networks.of_inputs[index]
+    return None if network is networks.first else network.network_id
 
 
 def _hash(data: bytes) -> bytes:

@@ -21,6 +21,8 @@ __all__ = ["WindowAssembly", "window_rule"]
 _DEVICES_MAX: Final = 2048
 _BYTES_MAX: Final = 64 << 20
 _FORGET_EVERY: Final = 1024
+#: No device's name holds it: it is not printable.
+_SEPARATOR: Final = "\x1f"
 
 
 @dataclass(slots=True)
@@ -36,6 +38,15 @@ class WindowAssembly:
 
     `feed` and `reset` draft; `write` puts the draft into a batch; `committed` makes it true after the commit. Memory
     holds the states of the devices heard last.
+
+    Args:
+        stored: What the journal holds of them.
+        rule: How readings become windows.
+        metrics: Counts what is cut off and begun anew.
+        devices: Names of devices in metrics.
+        channels: Of a reading.
+        network_id: Of the network that they are for, where they are stored apart from those of other networks: one
+            device may send readings to two.
     """
 
     def __init__(
@@ -46,9 +57,11 @@ class WindowAssembly:
         metrics: EdgeMetrics,
         devices: DeviceNames,
         channels: int,
+        network_id: str | None = None,
     ) -> None:
         self._stored, self._rule, self._metrics, self._devices = stored, rule, metrics, devices
         self._channels = channels
+        self._apart = "" if network_id is None else f"{_SEPARATOR}{network_id}"
         self._devices_max = min(_DEVICES_MAX, 1 + _BYTES_MAX // rule.state_bytes_max(channels))
         self._recent: OrderedDict[str, _Committed] = OrderedDict()
         self._draft: dict[str, WindowState] = {}
@@ -59,18 +72,22 @@ class WindowAssembly:
         """What the state of a device takes at most."""
         return self._rule.state_bytes_max(self._channels)
 
+    def stream(self, device: str) -> str:
+        """By what name a device's readings are stored, and its windows called."""
+        return device + self._apart
+
     def feed(self, device: str, readings: Readings, payload_hash: bytes) -> list[Window] | None:
         """Take in a message's readings: the windows that they fill, or None where they are a redelivery."""
-        mark = readings.mark
+        mark, stream = readings.mark, self.stream(device)
         if mark is not None and (
-            (device, mark, payload_hash) in self._marks or self._stored.knows(device, mark, payload_hash)
+            (stream, mark, payload_hash) in self._marks or self._stored.knows(stream, mark, payload_hash)
         ):
             return None
-        before = self._state(device)
+        before = self._state(stream)
         step = advance(before, readings, self._rule)
-        self._put(device, step.state)
+        self._put(stream, step.state)
         if mark is not None:
-            self._marks[device, mark, payload_hash] = None
+            self._marks[stream, mark, payload_hash] = None
         if step.cut is not None:
             self._metrics.window_tails.labels(cause=step.cut).inc()
         if step.state.epoch != before.epoch:
@@ -79,9 +96,9 @@ class WindowAssembly:
 
     def reset(self, device: str) -> None:
         """A reading of this device was rejected: its next window starts afresh."""
-        before = self._state(device)
+        before = self._state(self.stream(device))
         if len(before.rows):
-            self._put(device, restarted(before))
+            self._put(self.stream(device), restarted(before))
             self._metrics.window_tails.labels(cause="rejected").inc()
 
     def write(self, batch: Batch) -> None:

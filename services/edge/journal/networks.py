@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from services.edge.journal.database import Database
 from services.edge.journal.records import Network
 
-__all__ = ["Networks"]
+__all__ = ["KnownNetworks"]
 
 
-class Networks:
+class KnownNetworks:
     """The journal's networks. Each method raises StorageError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def remember(self, network: Network) -> None:
-        """Note this network; forget those that no row waits for."""
+    def remember(self, networks: Iterable[Network]) -> None:
+        """Note these networks; forget the others that no row waits for."""
         with self._database.transaction() as db:
             db.execute(
                 "DELETE FROM networks WHERE network NOT IN (SELECT network FROM samples WHERE state = 'waiting')"
             )
-            db.execute(
+            db.executemany(
                 "INSERT OR REPLACE INTO networks VALUES (?, ?, ?, ?)",
-                (network.network, network.bundle, "\x1f".join(network.classes), network.cloud_path_energy_j),
+                [(each.network, each.bundle, "\x1f".join(each.classes), each.cloud_path_energy_j) for each in networks],
             )
 
     def all(self) -> dict[str, Network]:

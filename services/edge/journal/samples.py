@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from services.edge.journal.database import Database
-from services.edge.journal.networks import Networks
+from services.edge.journal.networks import KnownNetworks
 from services.edge.journal.records import Batch, Key, Known, NewRow, State, Unpublished, WaitingRow
 from services.edge.journal.rejections import Attempts, Rejections
 from services.edge.journal.windows import StoredWindows
@@ -49,7 +49,7 @@ class Journal:
         self.rejections = Rejections(self._database)
         self.attempts = Attempts(self._database)
         self.windows = StoredWindows(self._database)
-        self.networks = Networks(self._database)
+        self.networks = KnownNetworks(self._database)
         self._counts: dict[str, int] = {"waiting": 0, "final": 0, "done": 0}
         with self._database.reading() as db:
             self._connected_s: float = db.execute("SELECT connected_s FROM clock").fetchone()[0]

@@ -63,7 +63,7 @@ class Audits:
         random: np.random.Generator | None = None,
     ) -> None:
         self._share, self._engine, self._escalations, self._queue = share, engine, escalations, queue
-        self._metrics, self._devices = metrics, devices
+        self._metrics, self._devices, self._network = metrics, devices, manifest.network_id
         self._energy_j = sum(energy.stage_energy_j(manifest.layers).edge)
         self._random = np.random.default_rng() if random is None else random
         self._drafted: list[Chosen] = []
@@ -105,7 +105,7 @@ class Audits:
     def _count(self, chosen: Sequence[Chosen]) -> None:
         names = ((self._devices(each.sample.key[0]), each.exit_index) for each in chosen)
         for (device, exit_index), count in Counter(names).items():
-            self._metrics.audits_selected.labels(device=device, exit=str(exit_index)).inc(count)
+            self._metrics.audits_selected.labels(network=self._network, device=device, exit=str(exit_index)).inc(count)
 
     def _computed(self, chosen: Sequence[Chosen]) -> list[Escalation]:
         result = self._engine.infer(np.stack([each.sample.array for each in chosen]), force_cut=True)

@@ -1,6 +1,6 @@
 """What a worker tells of its recent decisions over HTTP: `/inputs` lists those that are kept, `/explain` explains one.
 
-Computed in the thread of the request, one at a time, by the worker's own engine; the worker does not wait for it.
+Computed in the thread of the request, one at a time, by the engine that decided; the worker does not wait for it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hybrid_model.bundle import Manifest
 from hybrid_model.explanation import CELLS_MAX, explain
-from hybrid_model.runtime import Engine
+from services.edge.networks import Networks
 from services.edge.observe.explanation_json import decision, explanation_json
 from services.edge.observe.recent_inputs import RecentInput, RecentInputs
 
@@ -28,15 +27,12 @@ class ExplainRoutes:
     """Answers requests; any thread may ask.
 
     Args:
-        engine: The worker's.
-        manifest: Its bundle's.
-        recent: The worker's last inputs.
-        guard: Whether the guards of the exits are in force.
+        networks: The worker's.
+        recent: Its last inputs.
     """
 
-    def __init__(self, *, engine: Engine, manifest: Manifest, recent: RecentInputs, guard: bool) -> None:
-        self._engine, self._manifest, self._recent, self._guard = engine, manifest, recent, guard
-        self._cells_max = _CELLS_MAX_NUMPY if engine.kernel == "numpy" else CELLS_MAX
+    def __init__(self, *, networks: Networks, recent: RecentInputs) -> None:
+        self._networks, self._recent = {each.network_id: each for each in networks.all}, recent
         self._computing = threading.Lock()
 
     def inputs(self, query: Mapping[str, str]) -> Answer:
@@ -65,20 +61,21 @@ class ExplainRoutes:
                 f"the input of {device}/{sample_id} is not kept"[:300],
                 f"only the last {self._recent.count_max} are: /inputs lists them, edge.inputs_kept sets how many",
             )
+        network = self._networks[one.network_id]
         if not self._computing.acquire(blocking=False):
             return _failure(429, "another explanation is being computed", "ask again in a second")
         try:
             found = explain(
-                self._engine,
-                self._manifest,
+                network.engine,
+                network.manifest,
                 one.array,
                 thresholds=one.thresholds,
-                guard=self._guard,
-                cells_max=self._cells_max,
+                guard=network.settings.guard,
+                cells_max=_CELLS_MAX_NUMPY if network.engine.kernel == "numpy" else CELLS_MAX,
             )
         finally:
             self._computing.release()
-        return _answer(200, explanation_json(self._manifest, found, one.array, device=device, sample_id=sample_id))
+        return _answer(200, explanation_json(network.manifest, found, one.array, device=device, sample_id=sample_id))
 
     def _listed(self, one: RecentInput) -> dict[str, Any]:
         return {
@@ -87,7 +84,7 @@ class ExplainRoutes:
             "decision": decision(one.exit_index),
             "exit": one.exit_index if one.exit_index >= 0 else None,
             "class": one.class_index,
-            "label": self._manifest.classes[one.class_index],
+            "label": self._networks[one.network_id].manifest.classes[one.class_index],
             "confidence": round(one.confidence, 6),
             "decided_at": one.decided_at,
         }

@@ -22,9 +22,10 @@ _ENTRY_BYTES: Final = 1024  # beside its array: key, thresholds, the entry itsel
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecentInput:
-    """An input (H, W, C), what was decided of it, and by which thresholds; `exit_index` -1: escalated."""
+    """An input (H, W, C), what which network decided of it, by which thresholds; `exit_index` -1: escalated."""
 
     key: Key
+    network_id: str
     array: npt.NDArray[Any]
     thresholds: tuple[float, ...]
     exit_index: int
@@ -50,8 +51,15 @@ class RecentInputs:
         """Bytes that they take, about."""
         return self._bytes
 
-    def remember(self, samples: Sequence[Candidate], result: EdgeResult, thresholds: Sequence[Sequence[float]]) -> None:
-        """Remember a batch's inputs; `thresholds`: of each row, those in force. Does nothing where none are kept."""
+    def remember(
+        self,
+        samples: Sequence[Candidate],
+        result: EdgeResult,
+        thresholds: Sequence[Sequence[float]],
+        *,
+        network_id: str,
+    ) -> None:
+        """Remember inputs of a network; `thresholds`: of each row, those in force. Does nothing where none are kept."""
         if not self.count_max:
             return
         now = time.time()
@@ -61,6 +69,7 @@ class RecentInputs:
                 self._add(
                     RecentInput(
                         key=sample.key,
+                        network_id=network_id,
                         array=sample.array.copy(),  # not the whole message of which it may be a view
                         thresholds=tuple(map(float, thresholds[row])),
                         exit_index=int(result.exit_index[row]),

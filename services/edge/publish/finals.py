@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.edge.exits import ExitControl
 from services.edge.journal import Journal
@@ -18,14 +18,24 @@ __all__ = ["Finals"]
 
 
 class Finals:
-    """Turns waiting rows final, publishes and counts them. Safe from any thread: a row is finalised once."""
+    """Turns waiting rows final, publishes and counts them. Safe from any thread: a row is finalised once.
+
+    Args:
+        journal: The rows.
+        outbox: Publishes the labels.
+        exits: By network id, who hears how long a sample took; rows of a network that is not among them (the bundle
+            was changed) are told to the first.
+        metrics: Counts them.
+        devices: Names of devices in metrics.
+        traces: Records them.
+    """
 
     def __init__(
         self,
         *,
         journal: Journal,
         outbox: Outbox,
-        exits: ExitControl,
+        exits: Mapping[str, ExitControl],
         metrics: EdgeMetrics,
         devices: DeviceNames,
         traces: EdgeTraces,
@@ -69,7 +79,8 @@ class Finals:
                 continue
             # Monotonic or unknown: a clock that jumps must not move the exits.
             latency_s = None if row.arrived_s is None else time.monotonic() - row.arrived_s
-            self._exits.finalised(latency_s, by_cloud=label.exit == "cloud")
+            exits = self._exits.get(row.network) or next(iter(self._exits.values()))
+            exits.finalised(latency_s, by_cloud=label.exit == "cloud")
             device = self._devices(row.key[0])
             self._metrics.exits.labels(device=device, exit=str(label.exit), reason=label.reason).inc()
             if label.exit == "cloud":

@@ -25,6 +25,7 @@ class LabelMaker:
         self.network_id = manifest.network_id
         self.classes = tuple(manifest.classes)
         exits = range(len(manifest.exits))
+        self.last_exit = exits[-1]
         self._exit_energy_j = [energy.path_energy_j(manifest.layers, number) for number in exits]
         self._cut_energy_j = energy.path_energy_j(manifest.layers, "cut")
         self._cloud_energy_j = energy.path_energy_j(manifest.layers, "cloud")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from services.edge.connection import Connection
 from services.edge.errors import StorageError
-from services.edge.escalate import Escalations
-from services.edge.exits import ExitControl
+from services.edge.half import EdgeHalf
 from services.edge.journal import Disk
 from services.edge.journal.records import Key
-from services.edge.observe import BatchObserver
 from services.edge.publish.labels import Settlement
 from services.edge.upkeep.gauges import WorkerGauges
 from services.edge.upkeep.rows import RowUpkeep
@@ -30,10 +28,9 @@ class Housekeeping:
     Args:
         rows: The journal's rows: which are done, due, or too many.
         disk: Hears when the journal cannot be written.
-        escalations: Told of what is shed; says how full the feature stream is.
-        exits: Moved once a second.
+        halves: Told of what is shed; their exits are moved once a second, by how full the feature streams are; their
+            audits are computed, and drift is shown.
         connection: Publishes what the exits are held at.
-        observer: Computes audits, and shows drift.
         gauges: What is shown once a second.
     """
 
@@ -42,14 +39,12 @@ class Housekeeping:
         *,
         rows: RowUpkeep,
         disk: Disk,
-        escalations: Escalations,
-        exits: ExitControl,
+        halves: Sequence[EdgeHalf],
         connection: Connection,
-        observer: BatchObserver,
         gauges: WorkerGauges,
     ) -> None:
-        self._rows, self._disk, self._escalations, self._exits = rows, disk, escalations, exits
-        self._connection, self._observer, self._gauges = connection, observer, gauges
+        self._rows, self._disk, self._halves = rows, disk, halves
+        self._connection, self._gauges = connection, gauges
         self._ticked_at = self._gauged_at = self._clocked_at = time.monotonic()
 
     @property
@@ -69,13 +64,15 @@ class Housekeeping:
         """Finalise the surest of the hard samples that wait, where there are too many. Returns their keys."""
         shed = self._rows.limits.shed()
         if shed:
-            self._escalations.forgo(shed)
+            for half in self._halves:
+                half.escalations.forgo(shed)
         return shed
 
     def do(self) -> None:
         """Do what is due. What the disk refuses is done another time."""
         now = time.monotonic()
-        self._observer.between_batches()
+        for half in self._halves:
+            half.observer.between_batches()
         try:
             self._rows.refill()
             if now - self._ticked_at < _TICK_S:
@@ -86,11 +83,14 @@ class Housekeeping:
         except StorageError as error:
             self._disk.failed("housekeeping", error)
         self._rows.pump()
-        self._exits.tick(waiting=self._rows.waiting, fill=max(self._escalations.fill, self._rows.limits.waiting_ratio))
+        waiting, waiting_ratio = self._rows.waiting, self._rows.limits.waiting_ratio
+        for half in self._halves:
+            half.exits.tick(waiting=waiting, fill=max(half.escalations.fill, waiting_ratio))
         self._connection.tell()
         if now - self._gauged_at >= _GAUGES_S:
             self._gauged_at = now
-            self._observer.show()
+            for half in self._halves:
+                half.observer.show()
             self._gauges.show()
 
     def finish(self) -> None:
@@ -99,7 +99,7 @@ class Housekeeping:
 
     def _tick(self, now: float) -> None:
         self._rows.mark_done()
-        reason: Settlement = "deadline" if self._escalations.reachable else "offline"
+        reason: Settlement = "deadline" if all(half.escalations.reachable for half in self._halves) else "offline"
         self._rows.settle_expired(reason)
         self.shed()
         self._rows.limits.forget()

@@ -34,7 +34,7 @@ def edge():
     metrics.samples_received.labels(device="camera-1").inc(45)
     metrics.energy_j.labels(stage="0").inc(2.0)
     metrics.energy_baseline_j.inc(12.0)
-    metrics.queue_depth.set(7)
+    metrics.queue_depth.labels(network="b").set(7)
     metrics.drops.labels(reason="not_json").inc(3)
     return metrics
 

@@ -15,6 +15,7 @@ from hybrid_model import bundle
 from hybrid_model.runtime import EdgeEngine
 from services.edge.composition import Edge, compose
 from services.edge.journal import Spool
+from services.edge.networks import Networks, load_networks
 from services.edge.worker import EdgeWorker
 from services.feature_stream import Answer, CloudFeatures
 from services.messages import Escalation, Label, Reply, Sample, input_topic
@@ -113,11 +114,13 @@ class Site:
         self.metrics = EdgeMetrics()
         with contextlib.ExitStack() as stack:
             spool = stack.enter_context(Spool(settings.edge.spool, site=SITE, worker=WORKER))
-            engine = self.engine(self.bundle)
+            if any(each.bundle for each in settings.edge.inputs):
+                networks = load_networks(settings.edge)
+            else:
+                networks = Networks.single(settings.edge, self.bundle.manifest, self.engine(self.bundle))
             composed = compose(
                 settings=settings,
-                manifest=self.bundle.manifest,
-                engine=engine,
+                networks=networks,
                 spool=spool,
                 metrics=self.metrics,
                 traces=self.traces,
@@ -151,7 +154,9 @@ class Site:
 
     def count(self, name: str, **labels: str) -> float:
         """A metric's value, 0 where it was never moved."""
-        return self.metrics.registry.get_sample_value(f"dewpoint_{name}", labels) or 0.0
+        own = {"network": self.bundle.manifest.network_id, **labels}
+        value = self.metrics.registry.get_sample_value
+        return value(f"dewpoint_{name}", labels) or value(f"dewpoint_{name}", own) or 0.0
 
     @contextlib.contextmanager
     def cloud(self) -> Iterator[Cloud]:

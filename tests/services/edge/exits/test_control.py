@@ -71,6 +71,12 @@ class Clock:
 # By a broker
 
 
+def shown(metrics: EdgeMetrics, name: str, **labels: str) -> float | None:
+    """A metric of the network."""
+    labels |= {"network": DIGITS.manifest.network_id}
+    return metrics.registry.get_sample_value(f"dewpoint_{name}", labels)
+
+
 @pytest.mark.parametrize("mqtt_broker", ["nats", "mosquitto"], indirect=True)
 def test_a_set_point_is_acknowledged_followed_and_taken_back(site, wait_for):
     site.start_edge(control=EVERYTHING)
@@ -256,7 +262,7 @@ def test_the_budget_shrinks_while_the_queues_fill_and_it_is_shown():
         clock.now += 1.0
         exits.tick(waiting=0, fill=fill)
 
-    assert metrics.registry.get_sample_value("dewpoint_control_budget_factor") == 0.0
+    assert shown(metrics, "control_budget_factor") == 0.0
 
 
 def test_a_budget_that_cannot_be_kept_is_told():
@@ -272,7 +278,7 @@ def test_a_budget_that_cannot_be_kept_is_told():
 
     assert exits.position == LAST
     assert f"the budget is not kept: the exits stand at the path's last point, {LAST}" in exits.status()["error"]
-    assert metrics.registry.get_sample_value("dewpoint_control_saturated") == 1.0
+    assert shown(metrics, "control_saturated") == 1.0
 
 
 def test_control_that_fails_leaves_the_exits_where_they_stand_and_the_worker_at_work(monkeypatch):
@@ -310,12 +316,12 @@ def test_only_time_beside_the_calibrated_part_is_counted():
     exits, metrics = alone({"control": {"point": HOLDS}}, clock=clock)
     clock.now += 10.0
     exits.tick(waiting=0, fill=0.0)
-    assert metrics.registry.get_sample_value("dewpoint_control_uncalibrated_seconds_total") == 0.0
+    assert shown(metrics, "control_uncalibrated_seconds_total") == 0.0
 
     exits, metrics = alone({"control": {"point": START - 1, **EVERYTHING}}, clock=clock)
     clock.now += 10.0
     exits.tick(waiting=0, fill=0.0)
-    assert metrics.registry.get_sample_value("dewpoint_control_uncalibrated_seconds_total") == 10.0
+    assert shown(metrics, "control_uncalibrated_seconds_total") == 10.0
 
 
 def test_a_set_point_that_was_cleared_while_nobody_kept_our_session_ends():
@@ -360,8 +366,8 @@ def test_a_new_budget_begins_where_the_exits_stand_and_the_old_one_is_no_longer_
     exits.set_point(Control("budget", budget=Budget("latency_p99_ms", 100.0)).encode())
 
     assert exits.status()["budget"] == {"name": "latency_p99_ms", "value": 100.0}
-    assert metrics.registry.get_sample_value("dewpoint_control_target", {"budget": "escalated_share"}) is None
-    assert metrics.registry.get_sample_value("dewpoint_control_target", {"budget": "latency_p99_ms"}) == 100.0
+    assert shown(metrics, "control_target", budget="escalated_share") is None
+    assert shown(metrics, "control_target", budget="latency_p99_ms") == 100.0
 
 
 def uncalibrated() -> Any:

@@ -101,7 +101,7 @@ def test_what_was_committed_is_there_after_a_restart(path: Path) -> None:
         batch = Batch(rows=[new_row(hard=True)], windows={"phone": state}, marks=[("phone", 8, b"h")])
         batch.rejections.append(Rejection(b"r", "cam", "in/cam", "bad_image", "detail", 1.0))
         journal.commit(batch)
-        journal.networks.remember(Network("b" * 12, "digits@b", ("zero", "one"), 1e-6))
+        journal.networks.remember([Network("b" * 12, "digits@b", ("zero", "one"), 1e-6)])
         journal.pass_time(5.0)
     with Journal(path) as journal:
         assert journal.counts["waiting"] == 1
@@ -172,12 +172,12 @@ def test_streams_that_rows_wait_for_are_told(path: Path) -> None:
 
 def test_networks_that_no_row_waits_for_are_forgotten(path: Path) -> None:
     with Journal(path) as journal:
-        journal.networks.remember(Network("a" * 12, "old", ("x", "y"), None))
+        journal.networks.remember([Network("a" * 12, "old", ("x", "y"), None)])
         journal.commit(Batch(rows=[new_row(hard=True, network="a" * 12)]))
-        journal.networks.remember(Network("b" * 12, "new", ("x", "y"), None))
+        journal.networks.remember([Network("b" * 12, "new", ("x", "y"), None)])
         assert set(journal.networks.all()) == {"a" * 12, "b" * 12}
         journal.finalise([(KEY, b"x")])
-        journal.networks.remember(Network("b" * 12, "new", ("x", "y"), None))
+        journal.networks.remember([Network("b" * 12, "new", ("x", "y"), None)])
         assert set(journal.networks.all()) == {"b" * 12}
 
 

@@ -143,7 +143,7 @@ def test_while_redis_is_away_labels_go_on_and_no_energy_is_spent_on_audits(site,
     assert site.count("audit_energy_joules_total") == 0
     redis_server.start()
     wait_for(lambda: site.edge.escalations.reachable, "Redis is back", 30)
-    wait_for(lambda: site.edge.observer._audits._queue.refusal is None, "audits are taken again", 30)
+    wait_for(lambda: site.edge.halves[0].observer._audits._queue.refusal is None, "audits are taken again", 30)
     publish_and_hear(site, wait_for, 5)
     wait_for(lambda: len(audits(site, raw)) == 1, "the audit", 30)
 
@@ -168,10 +168,10 @@ def test_what_goes_wrong_with_audits_stops_no_worker(site, raw, wait_for, monkey
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(site.edge.observer._audits, "_engine", SimpleNamespace(infer=broken))
+    monkeypatch.setattr(site.edge.halves[0].observer._audits, "_engine", SimpleNamespace(infer=broken))
     publish_and_hear(site, wait_for, *range(3))
     wait_for(lambda: dropped(site, "failed") == 3, "they are dropped")
-    monkeypatch.setattr(site.edge.observer._audits, "_random", SimpleNamespace(random=broken))
+    monkeypatch.setattr(site.edge.halves[0].observer._audits, "_random", SimpleNamespace(random=broken))
     publish_and_hear(site, wait_for, 3)
     assert site.worker.healthy
     assert raw.exists(key(site, "audit")) == 0

@@ -20,10 +20,12 @@ from typer.testing import CliRunner
 from hybrid_model.explanation import explain
 from hybrid_model.runtime import EdgeEngine
 from services.cli import app
+from services.edge.networks import Networks
 from services.edge.observe.explain_routes import ExplainRoutes
 from services.edge.observe.explanation_json import explanation_json
 from services.edge.observe.recent_inputs import RecentInputs
 from services.servers import Broker, RedisServer
+from services.settings import load
 from tests.conftest import WaitFor
 from tests.services.edge.observe.test_recent_inputs import candidate, result
 from tests.services.edge.processes import EdgeProcess, edge_process
@@ -101,7 +103,7 @@ def test_a_worker_keeps_nothing_by_default_and_says_what_to_do(site: Site, wait_
 
 def test_one_explanation_is_computed_at_a_time() -> None:
     digits, kept = network("digits"), RecentInputs(5, 1 << 20)
-    kept.remember([candidate(1)], result(1), [(0.5,)])
+    kept.remember([candidate(1)], result(1), [(0.5,)], network_id=digits.manifest.network_id)
     engine = EdgeEngine(digits)
 
     class Asks:
@@ -117,7 +119,7 @@ def test_one_explanation_is_computed_at_a_time() -> None:
             return engine.exit_logits(batch)
 
     asks = Asks()
-    explainer = ExplainRoutes(engine=asks, manifest=digits.manifest, recent=kept, guard=True)
+    explainer = ExplainRoutes(networks=Networks.single(load().edge, digits.manifest, asks), recent=kept)
     assert explainer.explain({"device": "cam", "id": "s-1"})[0] == 200
     assert [status for status, _, _ in asks.answers] == [429, 200]
     assert explainer.explain({"device": "cam", "id": "s-1"})[0] == 200

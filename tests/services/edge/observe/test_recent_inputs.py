@@ -31,7 +31,7 @@ def result(count: int) -> EdgeResult:
 
 def keep(kept: RecentInputs, *numbers: int, side: int = 8) -> None:
     samples = [candidate(number, side=side) for number in numbers]
-    kept.remember(samples, result(len(samples)), [(float(number),) for number in numbers])
+    kept.remember(samples, result(len(samples)), [(float(number),) for number in numbers], network_id="n")
 
 
 def names(kept: RecentInputs) -> list[str]:
