@@ -23,6 +23,7 @@ from services.messages.names import (
     sample_id,
     status_topic,
     window_id,
+    window_stream,
 )
 from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head, exit_answers
 from services.messages.topics import InputTopics, topic_filter, without_share
@@ -58,5 +59,6 @@ __all__ = [
     "topic_filter",
     "traceparent",
     "window_id",
+    "window_stream",
     "without_share",
 ]

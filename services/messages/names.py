@@ -52,8 +52,19 @@ def device_of_level(level: str) -> str:
     return device
 
 
+def window_stream(device: str, network_id: str | None) -> str:
+    """What a device's readings for a network are called where they are kept apart; without one, the device's name.
+
+    No name of a device holds the separator, which is not printable.
+    """
+    return device if network_id is None else f"{device}\x1f{network_id}"
+
+
 def window_id(device: str, epoch: int, first_mark: int) -> str:
-    """A window's id: 32 hex digits that follow from its device, epoch and the mark of its first reading."""
+    """A window's id: 32 hex digits that follow from its device, epoch and the mark of its first reading.
+
+    Of a network whose windows are kept apart, `device` is the `window_stream`.
+    """
     return _digest("window", device.encode(), str(epoch).encode(), str(first_mark).encode())
 
 

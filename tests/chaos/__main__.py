@@ -27,6 +27,7 @@ def main() -> int:
     add("--kinds", nargs="*", default=(), metavar="KIND", help="faults of these kinds alone")
     add("--image-edges", type=int, default=2, help="edge workers that take pictures")
     add("--sensor-edges", type=int, default=2, help="edge workers that take readings")
+    add("--mixed-edges", type=int, default=1, help="edge workers that take both, by two networks")
     add("--clouds", type=int, default=3, help="cloud workers")
     add("--readings", choices=("auto", "har", "synthetic"), default="auto", help="what sensors send")
     add("--folder", type=Path, help="where logs and journals are left to be looked at")
@@ -44,6 +45,7 @@ def main() -> int:
         faults_hz=chosen.faults_rate,
         image_edges=chosen.image_edges,
         sensor_edges=chosen.sensor_edges,
+        mixed_edges=chosen.mixed_edges,
         clouds=chosen.clouds,
         source=chosen.readings,
         kinds=tuple(chosen.kinds),

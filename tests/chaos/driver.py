@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_model import data
+from hybrid_model import bundle, data
 from services.messages import MessageError
 from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.settings import MqttSettings
@@ -38,7 +38,7 @@ class Options:
         faults: No fewer are waited for.
         rate_hz: Samples per second, all devices together.
         faults_hz: Faults per second, while samples are sent.
-        image_edges, sensor_edges, clouds: Numbers of workers.
+        image_edges, sensor_edges, mixed_edges, clouds: Numbers of workers; a mixed one takes both, by two networks.
         source: Readings: har, synthetic or auto.
         folder: Where logs and journals lie; a temporary folder if none.
     """
@@ -51,6 +51,7 @@ class Options:
     faults_hz: float = 0.5
     image_edges: int = 2
     sensor_edges: int = 2
+    mixed_edges: int = 1
     clouds: int = 3
     source: str = "auto"
     kinds: tuple[str, ...] = ()
@@ -91,11 +92,13 @@ class _Run:
         self._rng = random.Random(f"{options.seed} victims")
         self.books = Books()
         self.told_readings, self._rows = readings.recording(options.source, options.seed)
-        images = [Lane(f"gate-{number + 1}", "digits") for number in range(options.image_edges)]
-        sensors = [Lane(f"ward-{number + 1}", "har") for number in range(options.sensor_edges)]
+        lanes = [Lane(name, "digits", name) for name in _names("gate", options.image_edges)]
+        lanes += [Lane(name, "har", name) for name in _names("ward", options.sensor_edges)]
+        for name in _names("hall", options.mixed_edges):
+            lanes += [Lane(f"{name}-door", "digits", name), Lane(f"{name}-bed", "har", name)]
         tell("starting Mosquitto, Redis and the workers")
         self.plant = stack.enter_context(
-            Plant(folder, [*images, *sensors], clouds=options.clouds, rng=random.Random(f"{options.seed} lengths"))
+            Plant(folder, lanes, clouds=options.clouds, rng=random.Random(f"{options.seed} lengths"))
         )
         self.plant.on_poison = self._poison
         self._mqtt = MqttSettings(
@@ -195,7 +198,9 @@ class _Run:
         if lane.network == "digits":
             source = Pictures(digits, devices, run=f"run-{self._options.seed}", rng=rng)
         else:
-            source = Sensors(self._rows, devices, rng=rng)
+            first = next(each.network for each in self.plant.lanes if each.edge == lane.edge)
+            apart = None if first == lane.network else bundle.load(bundle.resolve(lane.network)).manifest.network_id
+            source = Sensors(self._rows, devices, rng=rng, network_id=apart)
         link = self._stack.enter_context(MqttLink(self._mqtt, client_id=f"chaos-{lane.name}"))
         rate_hz = self._options.rate_hz / len(self.plant.lanes)
         return Publisher(
@@ -209,3 +214,7 @@ class _Run:
         except MessageError as error:
             self._tell(f"{delivery.topic}: {error}")
         self._reader.acknowledge([delivery])
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [f"{kind}-{number + 1}" for number in range(count)]

@@ -41,10 +41,14 @@ _THRESHOLDS = {"digits": [0.004], "har": [0.08]}
 
 @dataclass(frozen=True)
 class Lane:
-    """An edge worker's share of the devices: those that publish below its own topic level."""
+    """An input of an edge worker: devices that publish below a topic level of their own, and the network for them.
+
+    Lanes of one `edge` belong to one worker; the first of them names its first network.
+    """
 
     name: str
     network: str
+    edge: str
 
     @property
     def topic(self) -> str:
@@ -59,7 +63,7 @@ class Plant:
 
     Args:
         folder: Where everything keeps its files.
-        lanes: One edge worker each.
+        lanes: Inputs; those of one edge belong to one worker.
         clouds: Number of cloud workers.
         rng: Which victim a fault takes, and how long it lasts.
 
@@ -90,7 +94,8 @@ class Plant:
         try:
             self._stack.enter_context(self.servers)
             self._redis = self._stack.enter_context(redis.Redis(port=self.servers.redis.port, socket_timeout=10))
-            self.edges = [self._edge(lane) for lane in self.lanes]
+            edges = dict.fromkeys(lane.edge for lane in self.lanes)
+            self.edges = [self._edge(edge, [lane for lane in self.lanes if lane.edge == edge]) for edge in edges]
             self.clouds = [self._cloud(f"cloud-{number + 1}") for number in range(self._clouds)]
             for worker in self.workers:
                 self._stack.callback(worker.stop)
@@ -228,20 +233,24 @@ class Plant:
 
     # Parts
 
-    def _edge(self, lane: Lane) -> Worker:
+    def _edge(self, name: str, lanes: Sequence[Lane]) -> Worker:
         links = {"mqtt": Proxy(self.servers.mqtt.port), "redis": Proxy(self.servers.redis.port)}
-        takes: dict[str, Any] = {"topic": lane.topic, "kind": "sample"}
+        spool = self.folder / f"spool-{name}"
+        networks = {lane.network: str(bundle.resolve(lane.network)) for lane in lanes}
+        edge = {
+            "bundle": networks[lanes[0].network],
+            "worker": f"edge-{name}",
+            "spool": str(spool),
+            "networks": [{"bundle": path, "thresholds": _THRESHOLDS[each]} for each, path in networks.items()],
+            "inputs": [self._input(lane) for lane in lanes],
+        }
+        return self._worker(f"edge-{name}", "services.edge", {"edge": edge}, links, spool)
+
+    def _input(self, lane: Lane) -> dict[str, Any]:
+        takes = {"topic": lane.topic, "kind": "sample", "bundle": str(bundle.resolve(lane.network))}
         if lane.network == "har":
             takes |= {"kind": "sensor", "window": {"length": LENGTH, "hop": HOP}}
-        spool = self.folder / f"spool-{lane.name}"
-        edge = {
-            "bundle": str(bundle.resolve(lane.network)),
-            "worker": f"edge-{lane.name}",
-            "spool": str(spool),
-            "thresholds": _THRESHOLDS[lane.network],
-            "inputs": [takes],
-        }
-        return self._worker(f"edge-{lane.name}", "services.edge", {"edge": edge}, links, spool)
+        return takes
 
     def _cloud(self, name: str) -> Worker:
         cloud = {

@@ -65,9 +65,16 @@ class Pictures:
 class Sensors:
     """Readings of several devices in turn; now and then one is off for a minute of its own time."""
 
-    def __init__(self, rows: npt.NDArray[np.float64], devices: list[str], *, rng: random.Random) -> None:
+    def __init__(
+        self,
+        rows: npt.NDArray[np.float64],
+        devices: list[str],
+        *,
+        rng: random.Random,
+        network_id: str | None = None,
+    ) -> None:
         self._rng = rng
-        self._devices = [Device(name, rows, offset=rng.randrange(len(rows))) for name in devices]
+        self._devices = [Device(name, rows, offset=rng.randrange(len(rows)), network_id=network_id) for name in devices]
 
     def __iter__(self) -> Iterator[Message]:
         while True:

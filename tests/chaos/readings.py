@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.messages import window_id
+from services.messages import window_id, window_stream
 from tests.chaos.books import Key
 
 LENGTH, HOP, RATE_HZ, CHANNELS = 128, 64, 50.0, 9
@@ -39,11 +39,11 @@ class Device:
     """One sensor. `next_message` gives its next readings; the windows that they fill are owed a final label each.
 
     Marks count rows from 0 without a hole, so a window is known by its first mark. A rejected message, and a gap in
-    time, begin a new window.
+    time, begin a new window. `network_id`: of a worker's second network, which keeps windows apart.
     """
 
-    def __init__(self, name: str, rows: npt.NDArray[np.float64], *, offset: int) -> None:
-        self.name = name
+    def __init__(self, name: str, rows: npt.NDArray[np.float64], *, offset: int, network_id: str | None = None) -> None:
+        self.name, self._stream = name, window_stream(name, network_id)
         self._rows, self._offset = rows, offset
         self._mark = self._first = 0
         self._began_at = time.time()
@@ -60,7 +60,7 @@ class Device:
         self._mark += _ROWS
         filled = []
         while self._first + LENGTH <= self._mark:
-            filled.append((self.name, window_id(self.name, 0, self._first)))
+            filled.append((self.name, window_id(self._stream, 0, self._first)))
             self._first += HOP
         return json.dumps(fields, separators=(",", ":")).encode(), filled
 

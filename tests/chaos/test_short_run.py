@@ -15,7 +15,7 @@ from tests.conftest import require_server
 # Of this seed the first 76 ticks hold every kind of fault, 19 in all, and few that take long to get over.
 SHORT = Options(
     samples=400, seconds=240, seed=2612, faults=15, rate_hz=20, faults_hz=1.0,
-    image_edges=2, sensor_edges=1, clouds=2, source="synthetic",
+    image_edges=1, sensor_edges=1, mixed_edges=1, clouds=2, source="synthetic",
 )  # fmt: skip
 
 

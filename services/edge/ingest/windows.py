@@ -13,6 +13,7 @@ from services.edge.errors import EdgeError, StorageError
 from services.edge.journal.records import Batch
 from services.edge.journal.windows import StoredWindows
 from services.edge.window import Readings, Window, WindowRule, WindowState, advance, restarted
+from services.messages import window_stream
 from services.metrics import DeviceNames, EdgeMetrics
 from services.settings import InputSettings
 
@@ -21,8 +22,6 @@ __all__ = ["WindowAssembly", "window_rule"]
 _DEVICES_MAX: Final = 2048
 _BYTES_MAX: Final = 64 << 20
 _FORGET_EVERY: Final = 1024
-#: No device's name holds it: it is not printable.
-_SEPARATOR: Final = "\x1f"
 
 
 @dataclass(slots=True)
@@ -61,7 +60,7 @@ class WindowAssembly:
     ) -> None:
         self._stored, self._rule, self._metrics, self._devices = stored, rule, metrics, devices
         self._channels = channels
-        self._apart = "" if network_id is None else f"{_SEPARATOR}{network_id}"
+        self._network_id = network_id
         self._devices_max = min(_DEVICES_MAX, 1 + _BYTES_MAX // rule.state_bytes_max(channels))
         self._recent: OrderedDict[str, _Committed] = OrderedDict()
         self._draft: dict[str, WindowState] = {}
@@ -74,7 +73,7 @@ class WindowAssembly:
 
     def stream(self, device: str) -> str:
         """By what name a device's readings are stored, and its windows called."""
-        return device + self._apart
+        return window_stream(device, self._network_id)
 
     def feed(self, device: str, readings: Readings, payload_hash: bytes) -> list[Window] | None:
         """Take in a message's readings: the windows that they fill, or None where they are a redelivery."""
