@@ -70,6 +70,13 @@ def unpack_batch(features: Sequence[bytes], shape: Shape, bits: int) -> CodeArra
     return joined
 
 
+def differing_bits(one: bytes, other: bytes) -> int:
+    """The Hamming distance of two samples' features of one cut, in bits. Raises CutError where lengths differ."""
+    if len(one) != len(other):
+        raise CutError(f"features of {len(one)} and {len(other)} bytes are of different cuts")
+    return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
+
+
 def _check_bits(bits: int) -> None:
     if bits not in (1, 2, 3, 4):
         raise CutError(f"a cut has 1 to 4 bits, not {bits}")

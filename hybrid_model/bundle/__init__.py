@@ -10,6 +10,7 @@ from hybrid_model.bundle.graph import GraphError, check_graph
 from hybrid_model.bundle.guard import Guard
 from hybrid_model.bundle.manifest import CutCodec, Exit, Input, Layer, Manifest
 from hybrid_model.bundle.ops import Op
+from hybrid_model.bundle.reuse import Reuse
 from hybrid_model.bundle.tensor_type import TensorType
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Layer",
     "Manifest",
     "Op",
+    "Reuse",
     "TensorType",
     "check_graph",
     "load",

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 from hybrid_model.bundle.calibration import Calibration, Part
 from hybrid_model.bundle.guard import PREFIX, Guard
 from hybrid_model.bundle.ops import Op
+from hybrid_model.bundle.reuse import Reuse
 from hybrid_model.errors import DewpointError
 from hybrid_model.exits import ScoreKind
 
@@ -149,6 +150,7 @@ class Manifest(Part):
     #: Of the final classifier's confidence; classes do not depend on it. No part of the network id.
     cloud_temperature: float = Field(default=1.0, gt=0)
     calibration: Calibration | None = None
+    reuse: Reuse | None = None
     provenance: FreeJson = Field(default={})
     split_files: SplitFiles | None = None
     twin: Twin | None = None

@@ -20,6 +20,7 @@ from hybrid_model.bundle import Bundle, Manifest
 from hybrid_model.bundle.calibration import Calibration, CalibrationSplit, Histogram, PathPoint, TuningSplit
 from hybrid_model.calibration.guard import fit_guards, guard_limits, with_limits, without_guards
 from hybrid_model.calibration.learn_then_test import COMFORT, point_p_value, samples_needed, walked
+from hybrid_model.calibration.reuse import fit_reuse
 from hybrid_model.calibration.threshold_path import Judged, ScoreRange, enabled_exits, exit_taken, threshold_path
 from hybrid_model.calibration.wish import CalibrationError, OperatingPoint, wish_of
 from hybrid_model.cloud_half import CloudHalf
@@ -72,8 +73,8 @@ def calibrate(
     """`bundle` (loaded with its cloud tensors) with guards, temperatures, thresholds and `calibration` found anew.
 
     Guards are fitted to the training split. Then the edge engine and the cloud half run over the tuning split and the
-    calibration split. `wish` None: as the bundle
-    was calibrated before, else as its recipe says. `advance` is called with the number of samples that are done.
+    calibration split, and over near-duplicates of pictures of the latter (`fit_reuse`). `wish` None: as the bundle was
+    calibrated before, else as its recipe says. `advance` is called with the number of samples that are done.
     Raises CalibrationError where bundle and data set do not belong together or a result is not finite.
     """
     manifest = bundle.manifest
@@ -105,7 +106,10 @@ def calibrate(
     )
     if found.guard_limits is not None:
         changed = with_limits(changed, found.guard_limits)
-    return dataclasses.replace(bundle, manifest=changed)
+    calibrated = dataclasses.replace(bundle, manifest=changed)
+    return dataclasses.replace(
+        calibrated, manifest=changed.model_copy(update={"reuse": fit_reuse(calibrated, tested.x)})
+    )
 
 
 def calibrate_predictions(

@@ -30,6 +30,7 @@ from services.edge.observe.recent_inputs import RecentInputs
 from services.edge.pipeline import Pipeline
 from services.edge.publish import Finals, LabelMaker, Outbox
 from services.edge.publish.sinks import SinkContext, label_sinks
+from services.edge.repeats import KnownAnswers, Repeats, repeat_rule
 from services.edge.upkeep import Housekeeping
 from services.edge.upkeep.deadlines import Deadlines
 from services.edge.upkeep.gauges import WorkerGauges
@@ -131,6 +132,11 @@ def compose(
         )
         for each in networks.all
     }
+    answers = {each.network_id: KnownAnswers() for each in networks.all}
+    rules = [
+        repeat_rule(each, network.manifest)
+        for each, network in zip(settings.edge.inputs, networks.of_inputs, strict=True)
+    ]
     labels = {each.network_id: LabelMaker(each.manifest) for each in networks.all}
     for network_id, name in networks.names.items():
         metrics.network_info.labels(network=network_id, bundle=name).set(1)
@@ -151,11 +157,24 @@ def compose(
         outbox = _outbox(base, journal, connection)
         opened.callback(outbox.close)
         finals = Finals(
-            journal=journal, outbox=outbox, exits=exits, metrics=metrics, devices=base.devices, traces=base.traces
+            journal=journal,
+            outbox=outbox,
+            exits=exits,
+            answers=answers,
+            metrics=metrics,
+            devices=base.devices,
+            traces=base.traces,
         )
         store = _Store(journal=journal, outbox=outbox, finals=finals)
         halves = {
-            each.network_id: _half(base, store, each, exits[each.network_id], labels[each.network_id])
+            each.network_id: _half(
+                base,
+                store,
+                each,
+                exits[each.network_id],
+                labels[each.network_id],
+                Repeats(rules, answers[each.network_id]),
+            )
             for each in networks.all
         }
         pipeline = Pipeline(
@@ -211,7 +230,9 @@ def _outbox(base: _Base, journal: Journal, connection: Connection) -> Outbox:
     return Outbox(sinks=sinks, journal=journal, metrics=base.metrics, traces=base.traces)
 
 
-def _half(base: _Base, store: _Store, network: EdgeNetwork, exits: ExitControl, labels: LabelMaker) -> EdgeHalf:
+def _half(
+    base: _Base, store: _Store, network: EdgeNetwork, exits: ExitControl, labels: LabelMaker, repeats: Repeats
+) -> EdgeHalf:
     audit_queue = AuditQueue(length_max=base.settings.edge.audit.queue_length_max, metrics=base.metrics)
     maker = EscalationMaker(site=base.site, worker=base.spool.worker, network_id=network.network_id)
     return EdgeHalf(
@@ -220,6 +241,7 @@ def _half(base: _Base, store: _Store, network: EdgeNetwork, exits: ExitControl, 
         labels=labels,
         escalations=_escalations(base, store, network, audit_queue, maker),
         observer=_observer(base, network, maker, audit_queue),
+        repeats=repeats,
     )
 
 

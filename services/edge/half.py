@@ -9,6 +9,7 @@ from services.edge.exits import ExitControl
 from services.edge.networks import EdgeNetwork
 from services.edge.observe import NetworkObserver
 from services.edge.publish import LabelMaker
+from services.edge.repeats import Repeats
 
 __all__ = ["EdgeHalf"]
 
@@ -22,3 +23,4 @@ class EdgeHalf:
     labels: LabelMaker
     escalations: Escalations
     observer: NetworkObserver
+    repeats: Repeats

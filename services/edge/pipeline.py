@@ -21,7 +21,8 @@ from services.edge.journal.records import Batch, Key, NewRow
 from services.edge.observe.batch_metrics import BatchMetrics, StepTimes
 from services.edge.observe.observer import Observed
 from services.edge.publish import Outbox
-from services.messages import Escalation, MessageError
+from services.edge.publish.labels import edge_final, reused_final
+from services.messages import Escalation, Label, MessageError
 from services.mqtt import Delivery
 from services.settings import Settings
 
@@ -30,7 +31,7 @@ __all__ = ["Answered", "Conclusion", "Decided", "Pipeline"]
 
 @dataclass(slots=True, eq=False)
 class Answered:
-    """New samples of one network: what was observed of them, which of them left at an exit, what is to rise."""
+    """New samples of one network: what was observed of them, which of them ended at the edge, what is to rise."""
 
     half: EdgeHalf
     observed: Observed
@@ -186,6 +187,8 @@ class Pipeline:
 
     def _add_hard(self, answered: Answered, row: int, decided: Decided) -> None:
         half, sample, result = answered.half, answered.observed.samples[row], answered.observed.result
+        features = result.features[row]
+        assert features is not None
         confidence, in_domain = float(result.confidence[row]), bool(result.in_domain[row])
         label = half.labels.provisional(
             *sample.key,
@@ -195,6 +198,14 @@ class Pipeline:
             in_domain=in_domain,
             captured_at=sample.captured_at,
         )
+        known = half.repeats.of(sample, features)
+        if known is not None:
+            if isinstance(known, str):
+                final = edge_final(label, known)
+            else:
+                final = reused_final(label, known, half.labels.classes)
+            self._add_spared(answered, row, final, decided)
+            return
         payload = label.encode()
         traceparent = answered.observed.spans.traceparent(sample.key)
         guarded = half.network.settings.guard and not in_domain
@@ -210,6 +221,15 @@ class Pipeline:
             decided.deadlines.append((sample.key, deadline_s))
         if self._edge.provisional:
             decided.provisionals.append((sample.key, payload))
+
+    def _add_spared(self, answered: Answered, row: int, final: Label, decided: Decided) -> None:
+        """A hard sample that need not rise: it ends here."""
+        sample, payload = answered.observed.samples[row], final.encode()
+        answered.half.exits.spared()
+        answered.observed.spared[row] = final
+        decided.batch.rows.append(self._row(answered.half, sample, payload, None, None))
+        decided.finals.append((sample.key, payload))
+        answered.left.append(sample.arrival)
 
     def _row(
         self, half: EdgeHalf, sample: Candidate, label: bytes, escalation: bytes | None, confidence: float | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self, cast, get_args
 
 from services.budgets import BUDGETS
 from services.messages.fields import (
@@ -26,11 +26,11 @@ from services.messages.fields import (
 EXIT_MAX: Final = 63
 
 LabelStatus = Literal["provisional", "final", "correction"]
-LabelReason = Literal["confident", "escalated", "deadline", "offline", "shed", "failed"]
+LabelReason = Literal["confident", "escalated", "reused", "rate_limited", "deadline", "offline", "shed", "failed"]
 WorkerState = Literal["online", "stopped", "offline"]
 
 _STATUSES: Final = frozenset(("provisional", "final", "correction"))
-_REASONS: Final = frozenset(("confident", "escalated", "deadline", "offline", "shed", "failed"))
+_REASONS: Final = frozenset(get_args(LabelReason))
 _STATES: Final = frozenset(("online", "stopped", "offline"))
 _BUDGETS: Final = frozenset(BUDGETS)
 
@@ -42,6 +42,7 @@ class Label:
     `exit` is the edge exit's number or "cloud"; `corrected` says that a final differs from the provisional before it;
     `bundle` is `NAME@NETWORK_ID`; `energy_j` is the estimated computation on the path to this label. `in_domain` is the
     edge's finding, whoever gave the answer; none of a sample that an earlier version decided, which had none.
+    `reused_from`: where the cloud's answer to another sample of the device was taken (`reused`), that sample's id.
     """
 
     id: str
@@ -58,9 +59,11 @@ class Label:
     bundle: str
     energy_j: float | None
     in_domain: bool | None = None
+    reused_from: str | None = None
 
     def encode(self) -> bytes:
         """The JSON object; the same label always gives the same bytes."""
+        reused = {} if self.reused_from is None else {"reused_from": self.reused_from}
         return encode_json(
             {
                 "id": self.id,
@@ -77,6 +80,7 @@ class Label:
                 "bundle": self.bundle,
                 "energy_j": self.energy_j,
                 "in_domain": self.in_domain,
+                **reused,
             }
         )
 
@@ -102,6 +106,7 @@ class Label:
             bundle=text(fields, "bundle"),
             energy_j=or_none(fields, "energy_j", number),
             in_domain=None if fields.get("in_domain") is None else boolean(fields, "in_domain"),
+            reused_from=None if fields.get("reused_from") is None else name(fields, "reused_from"),
         )
 
 

@@ -76,6 +76,22 @@ class InputSettings(Section):
     deadline_s: float | None = Field(
         None, gt=0, description="How long a hard sample may wait for the cloud; `edge.deadline_s` if unset."
     )
+    escalate_min_s: float | None = Field(
+        None,
+        gt=0,
+        description="At most one hard sample a device rises in this time, the others keep the edge's label "
+        "(`rate_limited`); all rise if unset.",
+    )
+    reuse: bool = Field(
+        False,
+        description="Where the features of a hard sample are all but those of the device's last one that the cloud "
+        "answered, take that answer (`reused`).",
+    )
+    reuse_bits: int | None = Field(
+        None, ge=0, description="`reuse`: bits of the features that may differ; as the bundle was calibrated, if unset."
+    )
+    reuse_s: float = Field(30.0, gt=0, description="`reuse`: how long an answer is taken for those of later samples.")
+    reuse_samples_max: int = Field(100, ge=1, description="`reuse`: samples in a row that may take it.")
     fit: Literal["exact", "resize"] = Field(
         "exact", description="Pictures of another size than the network's: refuse them, or scale them."
     )

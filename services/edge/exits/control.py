@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from hybrid_model import energy
 from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult, Engine
 from services.budgets import Tally
@@ -37,7 +38,7 @@ _SESSION_LOST_S: Final = 3.0
 class ExitControl:
     """Runs the edge engine at the thresholds in force, and moves those once a second so that a budget is kept.
 
-    `infer`, `decided_on_edge` and `tick` are for the worker's thread, the rest is for any.
+    `infer`, `spared`, `decided_on_edge` and `tick` are for the worker's thread, the rest is for any.
 
     Args:
         settings: What holds as long as no set-point came; whether the exits are guarded, whatever comes.
@@ -69,6 +70,7 @@ class ExitControl:
         calibration = manifest.calibration if self._pinned is None else None
         self._path = None if calibration is None else ExitPath(calibration)
         self._costs = costs(manifest)
+        self._cut_j, self._features_bytes = energy.path_energy_j(manifest.layers, "cut"), manifest.cut.bytes
         self._gauges = ControlGauges(metrics, manifest.network_id)
         self._set_points = {
             one: metrics.control_set_points.labels(network=manifest.network_id, outcome=one)
@@ -114,6 +116,12 @@ class ExitControl:
         result = decide(self._engine, batch, self._in_force, points, guard=self._guard)
         self._count(result)
         return result
+
+    def spared(self) -> None:
+        """A hard sample of the last batch need not rise: it costs what the edge has computed, and no bytes."""
+        self._counted += Tally(
+            escalated=-1, feature_bytes=-self._features_bytes, energy_j=self._cut_j - self._costs.cloud_j
+        )
 
     def decided_on_edge(self, latencies_s: Iterable[float]) -> None:
         """The edge gave final labels, so many seconds (monotonic) after their samples came."""

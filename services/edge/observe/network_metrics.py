@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from prometheus_client import Histogram
@@ -13,6 +14,7 @@ from hybrid_model.bundle import Manifest
 from hybrid_model.runtime import EdgeResult
 from services.edge.ingest.samples import Candidate
 from services.edge.journal.records import Key
+from services.messages import Label
 from services.metrics import DeviceNames, EdgeMetrics, observe
 
 __all__ = ["NetworkMetrics"]
@@ -40,9 +42,13 @@ class NetworkMetrics:
         latencies_s: Sequence[float],
         *,
         shed: Collection[Key] = (),
+        spared: Mapping[int, Label] = MappingProxyType({}),
         trace_id: Callable[[Key], str | None] = lambda key: None,
     ) -> None:
-        """New samples were decided and committed, each so many seconds after it came; `shed` are final already."""
+        """New samples were decided and committed, each so many seconds after it came.
+
+        `shed`: hard samples that are final already; `spared`: by row, labels of hard samples that ended at the edge.
+        """
         self._metrics.batch_size.observe(len(samples))
         names = [self._devices(sample.key[0]) for sample in samples]
         outside = Counter(device for device, inside in zip(names, result.in_domain.tolist(), strict=True) if not inside)
@@ -56,8 +62,14 @@ class NetworkMetrics:
         for (device, exit_index), count in Counter(zip(names, exits, strict=True)).items():
             if exit_index >= 0:
                 self._metrics.exits.labels(device=device, exit=str(exit_index), reason="confident").inc(count)
-        for device, sample, exit_index, latency_s in zip(names, samples, exits, latencies_s, strict=True):
-            if exit_index >= 0:
+        for row, label in spared.items():
+            self._metrics.exits.labels(device=names[row], exit=str(label.exit), reason=label.reason).inc()
+            if label.corrected:
+                self._metrics.corrections.labels(device=names[row]).inc()
+        for row, (device, sample, exit_index, latency_s) in enumerate(
+            zip(names, samples, exits, latencies_s, strict=True)
+        ):
+            if exit_index >= 0 or row in spared:
                 observe(self._latency_s["edge"], latency_s, trace_id(sample.key))
             elif self._provisional and sample.key not in shed:
                 self._metrics.provisionals.labels(device=device).inc()

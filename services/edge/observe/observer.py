@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hybrid_model.runtime import EdgeResult
 from services.edge.ingest.samples import Candidate
@@ -14,6 +14,7 @@ from services.edge.observe.batch_metrics import StepTimes
 from services.edge.observe.drift import DriftGauges
 from services.edge.observe.network_metrics import NetworkMetrics
 from services.edge.observe.recent_inputs import RecentInputs
+from services.messages import Label
 from services.traces import EdgeSpans, EdgeTraces
 
 __all__ = ["NetworkObserver", "Observed"]
@@ -21,11 +22,15 @@ __all__ = ["NetworkObserver", "Observed"]
 
 @dataclass(slots=True, eq=False)
 class Observed:
-    """Samples that one network has answered, in a micro-batch: its answers, and their traces."""
+    """Samples that one network has answered, in a micro-batch: its answers, and their traces.
+
+    `spared`: by row, the final label of hard samples that need not rise.
+    """
 
     samples: Sequence[Candidate]
     result: EdgeResult
     spans: EdgeSpans
+    spared: dict[int, Label] = field(default_factory=dict)
 
 
 class NetworkObserver:
@@ -75,6 +80,7 @@ class NetworkObserver:
             observed.result,
             [now_s - sample.arrival.arrived_s for sample in observed.samples],
             shed=shed,
+            spared=observed.spared,
             trace_id=observed.spans.trace_id,
         )
         self._audits.committed()

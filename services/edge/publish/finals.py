@@ -10,6 +10,7 @@ from services.edge.journal import Journal
 from services.edge.journal.records import Key, Network, WaitingRow
 from services.edge.publish.labels import Settlement, cloud_final, edge_final
 from services.edge.publish.outbox import Outbox
+from services.edge.repeats import KnownAnswers
 from services.messages import Label, Reply
 from services.metrics import DeviceNames, EdgeMetrics, observe
 from services.traces import EdgeTraces
@@ -25,6 +26,7 @@ class Finals:
         outbox: Publishes the labels.
         exits: By network id, who hears how long a sample took; rows of a network that is not among them (the bundle
             was changed) are told to the first.
+        answers: By network id, what the cloud has answered of each device: told of every hard sample's end.
         metrics: Counts them.
         devices: Names of devices in metrics.
         traces: Records them.
@@ -36,11 +38,13 @@ class Finals:
         journal: Journal,
         outbox: Outbox,
         exits: Mapping[str, ExitControl],
+        answers: Mapping[str, KnownAnswers],
         metrics: EdgeMetrics,
         devices: DeviceNames,
         traces: EdgeTraces,
     ) -> None:
         self._journal, self._outbox, self._exits, self._traces = journal, outbox, exits, traces
+        self._answers = answers
         self._metrics, self._devices = metrics, devices
         self._networks = journal.networks.all()
         self._latency_s = metrics.label_latency_s.labels(path="cloud")
@@ -81,6 +85,9 @@ class Finals:
             latency_s = None if row.arrived_s is None else time.monotonic() - row.arrived_s
             exits = self._exits.get(row.network) or next(iter(self._exits.values()))
             exits.finalised(latency_s, by_cloud=label.exit == "cloud")
+            if row.network in self._answers:
+                class_index = label.class_index if label.exit == "cloud" else None
+                self._answers[row.network].settled(row.key, class_index, label.confidence)
             device = self._devices(row.key[0])
             self._metrics.exits.labels(device=device, exit=str(label.exit), reason=label.reason).inc()
             if label.exit == "cloud":

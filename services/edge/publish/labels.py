@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
 from services.edge.journal.records import Network
+from services.edge.repeats import KnownAnswer
 from services.messages import Label, LabelReason, Reply
 
-__all__ = ["LabelMaker", "Settlement", "cloud_final", "correction", "edge_final"]
+__all__ = ["LabelMaker", "Settlement", "cloud_final", "correction", "edge_final", "reused_final"]
 
 #: Why the edge's own label of a hard sample became final without the cloud.
-Settlement = Literal["deadline", "offline", "shed", "failed"]
+Settlement = Literal["rate_limited", "deadline", "offline", "shed", "failed"]
 
 
 class LabelMaker:
@@ -102,6 +104,22 @@ def cloud_final(edge: Label, reply: Reply, network: Network) -> Label:
         corrected=reply.class_index != edge.class_index,
         decided_at=time.time(),
         energy_j=network.cloud_path_energy_j,
+    )
+
+
+def reused_final(edge: Label, answer: KnownAnswer, classes: Sequence[str]) -> Label:
+    """The cloud's answer to a sample like this one, taken for this one; no cloud worker computes it."""
+    return replace(
+        edge,
+        class_index=answer.class_index,
+        label=classes[answer.class_index],
+        confidence=answer.confidence,
+        exit="cloud",
+        status="final",
+        reason="reused",
+        corrected=answer.class_index != edge.class_index,
+        decided_at=time.time(),
+        reused_from=answer.id,
     )
 
 
