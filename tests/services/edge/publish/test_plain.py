@@ -11,7 +11,8 @@ from services.messages import label_topic
 from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.servers import Broker, RedisServer
 from services.settings import MqttSettings
-from tests.conftest import WaitFor
+from tests.conftest import WaitFor, require_server
+from tests.services.edge.publish.guarded import Guarded
 from tests.services.edge.site import ALL_LEAVE, ALL_RISE, SITE, Site, sample, says
 
 SINKS = ["mqtt", "plain"]
@@ -112,3 +113,20 @@ def test_a_sample_is_finished_only_when_the_text_has_arrived_as_well(
     wait_for(lambda: len(plain) == 2, "the text", 30)
     wait_for(lambda: site.edge.journal.counts["done"] == 1, "the row is done")
     assert plain[0] == (f"dewpoint/{SITE}/label/cam/class", b"3")
+
+
+def test_a_label_of_which_the_broker_takes_only_a_part_has_not_arrived(
+    redis_server: RedisServer, tmp_path: Path, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.publish.outbox._REFUSED_PAUSE_S", 0.1)
+    rules = [f"topic readwrite dewpoint/{SITE}/{what}" for what in ("in/+", "status/+", "label/+", "label/+/class")]
+    with (
+        require_server(lambda: Guarded(tmp_path / "broker", *rules)) as broker,
+        Site(broker, redis_server, tmp_path) as site,
+    ):
+        site.start_edge(thresholds=ALL_LEAVE, label_sinks=SINKS)
+        site.publish("cam", sample(1))
+        wait_for(lambda: site.count("drops_total", reason="publish_refused") >= 3, "refusals of the confidence")
+        assert (len(site.raw), site.edge.journal.counts["final"]) == (1, 1), "the JSON label has arrived, once"
+        broker.allow(f"topic write dewpoint/{SITE}/label/+/confidence")
+        wait_for(lambda: site.edge.journal.counts["done"] == 1, "the row is done")
