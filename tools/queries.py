@@ -58,6 +58,10 @@ QUERIES = {
     ),
     "dewpoint_exit_threshold": "dewpoint_exit_threshold",
     "dewpoint_labels_published_total": "sum by (status) (rate(dewpoint_labels_published_total[1m]))",
+    "dewpoint_home_assistant_messages_total": (
+        "sum by (outcome) (increase(dewpoint_home_assistant_messages_total[1h]))"
+    ),
+    "dewpoint_home_assistant_labels_beyond_total": "rate(dewpoint_home_assistant_labels_beyond_total[5m]) > 0",
     "dewpoint_labels_without_subscriber_total": (
         "sum by (instance) (increase(dewpoint_labels_without_subscriber_total[5m])) > 0"
     ),

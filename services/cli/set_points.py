@@ -157,9 +157,11 @@ class _Listener:
             taken[0] = outcome.taken
             done.set()
 
-        self._link.publish(topic, payload, qos=1, retain=True, on_done=on_done)
-        if not done.wait(_PUBLISH_S):
-            raise MqttError(f"MQTT broker at {self._link.address}: no acknowledgement within {_PUBLISH_S:g} s")
+        if not self._link.publish(topic, payload, qos=1, retain=True, on_done=on_done) or not done.wait(_PUBLISH_S):
+            raise MqttError(
+                f"MQTT broker at {self._link.address}: no acknowledgement within {_PUBLISH_S:g} s; whether it has the"
+                " set-point is unknown: ask with dewpoint control, and send it again if it has not"
+            )
         if not taken[0]:
             raise MqttError(f"MQTT broker at {self._link.address}: it refuses {topic}; may this account write there?")
 

@@ -225,7 +225,13 @@ def _journal(edge: EdgeSettings, spool: Spool) -> Journal:
 
 
 def _outbox(base: _Base, journal: Journal, connection: Connection) -> Outbox:
-    context = SinkContext(settings=base.settings, link=connection.link, metrics=base.metrics, folder=base.spool.folder)
+    context = SinkContext(
+        settings=base.settings,
+        link=connection.link,
+        metrics=base.metrics,
+        folder=base.spool.folder,
+        published=connection.announcements.seen,
+    )
     sinks = label_sinks(base.settings.edge.label_sinks, context)
     return Outbox(sinks=sinks, journal=journal, metrics=base.metrics, traces=base.traces)
 

@@ -1,5 +1,5 @@
-"""The worker's MQTT connection: its session and filters, its status, the inbox that says when to read, and whether
-another process uses the worker's name."""
+"""The worker's MQTT connection: its session and filters, its status, the inbox that says when to read, whether another
+process uses the worker's name, and what Home Assistant is told."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from services.edge.exits.status import ControlStatus
 from services.edge.ingest import Inbox
 from services.edge.ingest.inbox import Arrival
 from services.edge.journal import Spool
-from services.messages import InputTopics, MessageError, Status, status_topic
+from services.edge.publish.announcements import Announcements
+from services.messages import (
+    InputTopics,
+    MessageError,
+    Status,
+    home_assistant_status_topic,
+    status_topic,
+)
 from services.metrics import EdgeMetrics
 from services.mqtt import Delivery, Filter, Listener, Message, MqttLink
 from services.settings import Settings
@@ -29,7 +36,7 @@ _REMEDY: Final = (
 
 
 class Connection(Listener):
-    """`link` sends and acknowledges; `inbox` holds what came and was not handled.
+    """`link` sends and acknowledges; `inbox` holds what came and was not handled; `announcements` tell Home Assistant.
 
     Args:
         settings: All of them.
@@ -40,6 +47,7 @@ class Connection(Listener):
 
     Raises:
         SettingsError: for secret or certificate files that cannot be read.
+        EdgeError: where a note in the spool cannot be read.
     """
 
     def __init__(
@@ -59,6 +67,9 @@ class Connection(Listener):
         # QoS 0: nothing that a process before this one wrote may wait in the session.
         self._status_topic = status_topic(site, status.worker)
         filters.append(Filter(self._status_topic, qos=0, retained="always", optional=True))
+        self._home_assistant_topic = home_assistant_status_topic(edge.home_assistant.prefix)
+        if edge.home_assistant.enabled:
+            filters.append(Filter(self._home_assistant_topic, qos=0, optional=True))
         self._topics = [each.topic for each in filters]
         self._held_back = False
         self.inbox = Inbox(
@@ -73,6 +84,7 @@ class Connection(Listener):
             listener=self,
         )
         self._control_status = ControlStatus(self.link, set_points, self.birth)
+        self.announcements = Announcements(settings=settings, spool=spool, link=self.link, metrics=metrics)
 
     @property
     def impediments(self) -> list[str]:
@@ -105,8 +117,9 @@ class Connection(Listener):
         self.inbox.nudge()
 
     def tell(self) -> None:
-        """Publish the status again where control has changed. Call it often, in one thread."""
+        """Publish what is due: the status where control has changed, devices to Home Assistant. Call it often."""
         self._control_status.tell()
+        self.announcements.tell()
 
     def stop(self, *, farewell: bool) -> None:
         """Publish what is due, say `stopped` if there was a beginning, and disconnect."""
@@ -123,6 +136,9 @@ class Connection(Listener):
             self.acknowledge([delivery])
         elif delivery.topic == self._status_topic:
             self._compare(delivery)
+            self.acknowledge([delivery])
+        elif delivery.topic == self._home_assistant_topic and self._settings.edge.home_assistant.enabled:
+            self.announcements.hear(delivery.payload)
             self.acknowledge([delivery])
         else:
             self.inbox.take(delivery)

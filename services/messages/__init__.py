@@ -5,6 +5,11 @@ read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageErr
 """
 
 from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
+from services.messages.home_assistant import (
+    DeviceAnnouncement,
+    announcement_topic,
+    home_assistant_status_topic,
+)
 from services.messages.labels import (
     Budget,
     Control,
@@ -20,6 +25,7 @@ from services.messages.names import (
     label_topic,
     level_of_device,
     network_control_topic,
+    plain_topic,
     sample_id,
     status_topic,
     window_id,
@@ -35,6 +41,7 @@ __all__ = [
     "Audit",
     "Budget",
     "Control",
+    "DeviceAnnouncement",
     "Escalation",
     "EscalationHead",
     "InputTopics",
@@ -45,15 +52,18 @@ __all__ = [
     "Reply",
     "Sample",
     "Status",
+    "announcement_topic",
     "control_topic",
     "decode_head",
     "device_of_level",
     "exit_answers",
+    "home_assistant_status_topic",
     "input_topic",
     "label_topic",
     "level_of_device",
     "network_control_topic",
     "parse_json",
+    "plain_topic",
     "sample_id",
     "status_topic",
     "topic_filter",

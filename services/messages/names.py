@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 from urllib.parse import quote, unquote
 
 from services.messages.fields import NAME_CHARS_MAX, MessageError
@@ -16,6 +17,11 @@ def input_topic(site: str, device: str) -> str:
 def label_topic(site: str, device: str) -> str:
     """Where a device's labels are published."""
     return f"dewpoint/{site}/label/{level_of_device(device)}"
+
+
+def plain_topic(site: str, device: str, field: Literal["class", "confidence"]) -> str:
+    """Where one field of a device's final labels is published as plain text."""
+    return f"{label_topic(site, device)}/{field}"
 
 
 def status_topic(site: str, worker: str) -> str:

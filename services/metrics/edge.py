@@ -110,6 +110,15 @@ class EdgeMetrics(ProcessMetrics):
             "Labels that the broker has acknowledged and given to nobody, by status; MQTT 5 alone tells.",
             "status",
         )
+        self.home_assistant_messages = counter(
+            "home_assistant_messages",
+            "Messages that tell Home Assistant of a device, by outcome: announced, withdrawn, refused (sent again).",
+            "outcome",
+        )
+        self.home_assistant_labels_beyond = counter(
+            "home_assistant_labels_beyond",
+            "Labels of devices that Home Assistant is not told of, because there are too many.",
+        )
         self.publishes_in_flight = gauge("publishes_in_flight", "Labels sent and not acknowledged yet.")
         self.journal_rows = gauge("journal_rows", "Rows of the journal, by state.", "state")
         self.journal_done_evicted = counter(

@@ -11,7 +11,9 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -329,12 +331,12 @@ class Driver:
         self._waiter.forget()
         self._unacknowledged.clear()
         for packet_id in [packet_id for packet_id, publish in self._sent.items() if publish.message.qos == 0]:
-            self._publishes.finish(self._sent.pop(packet_id), Outcome.LOST)
+            self._finish(self._sent.pop(packet_id), Outcome.LOST)
         self.usable.clear()
         if was_open:
             if was_usable or self._taken_over:  # where a subscription is refused, it is we who hang up
                 self._count_loss()
-            self._listener.closed()
+            self._tell(self._listener.closed)
 
     def _count_loss(self) -> None:
         taken_over, self._taken_over = self._taken_over, False
@@ -344,7 +346,9 @@ class Driver:
             self._after_loss.reset()
         if self.rivals.contested:
             said = "the broker says that the session was taken over"
-            self._listener.contested(said if taken_over else "connections end soon, time and again")
+            self._tell(
+                partial(self._listener.contested, said if taken_over else "connections end soon, time and again")
+            )
 
     def rival_seen(self, *, now: bool) -> None:
         """Another client has written in our name; in the link's thread."""
@@ -414,7 +418,17 @@ class Driver:
                 )
             elif reason.value == _NO_SUBSCRIBERS:
                 outcome = Outcome.NO_SUBSCRIBERS
-            self._publishes.finish(publish, outcome)
+            self._finish(publish, outcome)
+
+    def _finish(self, publish: Publish, outcome: Outcome) -> None:
+        self._tell(partial(self._publishes.finish, publish, outcome))
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        """Tell somebody what cannot be told again: whoever fails at that takes neither this thread nor others along."""
+        try:
+            call()
+        except Exception:
+            self._log.exception("mqtt_listener_failed")
 
     def _subscriptions(self) -> list[Any]:
         if self._protocols[0] == FIVE:

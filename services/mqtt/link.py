@@ -56,6 +56,7 @@ class MqttLink:
         )
         self._discarded_acknowledgements = 0
         self._counting = threading.Lock()
+        self._stopped = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -136,11 +137,12 @@ class MqttLink:
         """Queue a message. False, and nothing is queued, if `inflight_max` stay owed for `timeout_s`.
 
         What is queued is sent now or at the next connection, and again after a loss. `on_done` is called once, in the
-        link's thread, with what became of it; it must not block. `properties`: user properties, which MQTT 5 alone
-        carries. Raises ValueError for a topic with wildcards.
+        link's thread, with what became of it; it must not block. It is not called while that is unknown, nor for what
+        was not answered when the link was stopped. A link that was stopped queues nothing. `properties`: user
+        properties, which MQTT 5 alone carries. Raises ValueError for a topic with wildcards.
         """
         message = Message(topic, payload, qos, retain, properties)
-        queued = self._publishes.add(Publish(message, on_done), timeout_s)
+        queued = not self._stopped and self._publishes.add(Publish(message, on_done), timeout_s)
         if queued:
             self._driver.wake()
         return queued
@@ -170,8 +172,10 @@ class MqttLink:
     def stop(self, *, farewell: Message | None = None, timeout_s: float | None = None) -> None:
         """Publish `farewell`, flush within `timeout_s` (if none, the settings' flush timeout), disconnect."""
         bound_s = self._settings.flush_timeout_s if timeout_s is None else timeout_s
-        thread, self._thread = self._thread, None
+        with self._counting:
+            thread, self._thread = self._thread, None
         if thread is None:
+            self._stopped = True
             return
         if bound_s > 0 and self.connected:
             deadline = time.monotonic() + bound_s
@@ -179,6 +183,7 @@ class MqttLink:
                 self._publishes.add(Publish(farewell), bound_s)
                 self._driver.wake()
             self.flush(timeout_s=max(0.0, deadline - time.monotonic()))
+        self._stopped = True
         self._driver.stop()
         thread.join()
         self._driver.close()

@@ -6,6 +6,7 @@ Environment variables are `DEWPOINT_SECTION__KEY`, as in `DEWPOINT_MQTT__HOST`; 
 values: a setting names the file that holds one.
 """
 
+from services.settings.home_assistant import HomeAssistantSettings
 from services.settings.model import CONFIG_VARIABLE, Settings, load
 from services.settings.sections import (
     ConsoleSettings,
@@ -36,6 +37,7 @@ __all__ = [
     "ConsoleSettings",
     "ControlSettings",
     "EdgeSettings",
+    "HomeAssistantSettings",
     "InputSettings",
     "LimitSettings",
     "LogSettings",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hybrid_model.errors import DewpointError
 
@@ -74,11 +74,19 @@ class MqttSettings(Section):
     receive_max: int = Field(
         512, ge=1, le=65535, description="Messages the broker may send before we acknowledge (MQTT 5)."
     )
-    backoff_min_s: float = Field(0.5, gt=0, description="First pause before connecting again; then doubled.")
-    backoff_max_s: float = Field(20.0, gt=0, description="Longest pause before connecting again.")
-    flush_timeout_s: float = Field(
-        5.0, gt=0, description="At shutdown, how long publishes may take to be acknowledged."
+    backoff_min_s: float = Field(
+        0.5, ge=0.01, le=3600, description="First pause before connecting again; then doubled."
     )
+    backoff_max_s: float = Field(20.0, ge=0.01, le=3600, description="Longest pause before connecting again.")
+    flush_timeout_s: float = Field(
+        5.0, gt=0, le=3600, description="At shutdown, how long publishes may take to be acknowledged."
+    )
+
+    @model_validator(mode="after")
+    def _password_of_somebody(self) -> Self:
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file needs username: a broker would be told neither")
+        return self
 
 
 class RedisSettings(Section):

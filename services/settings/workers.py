@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from services.budgets import BUDGETS
+from services.settings.home_assistant import HomeAssistantSettings
 from services.settings.sections import Name, Section
 
 __all__ = [
@@ -265,9 +266,18 @@ class EdgeSettings(Section):
     label_sinks: list[str] = Field(
         default_factory=lambda: ["mqtt"],
         min_length=1,
-        description="Where labels go. `mqtt`: the broker. A sample is finished when each has taken its final label; "
-        "one without room for long holds up the others.",
+        description="Where labels go. `mqtt`: the broker. `plain`: class and confidence of finals as plain text, there "
+        "too. A sample is finished when each has taken its final label; one without room for long holds up the others.",
     )
+    home_assistant: HomeAssistantSettings = Field(
+        default_factory=HomeAssistantSettings, description="Devices are announced to Home Assistant."
+    )
+
+    @model_validator(mode="after")
+    def _labels_for_home_assistant(self) -> Self:
+        if self.home_assistant.enabled and "mqtt" not in self.label_sinks:
+            raise ValueError("home_assistant.enabled needs 'mqtt' in label_sinks: its entities read those labels")
+        return self
 
     @property
     def bundles(self) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from services.edge.ingest.decoding.sensor import decode_readings
 from services.feature_stream import CloudFeatures, EdgeFeatures
-from services.messages import Control, Escalation, Label, Reply, Sample, Status
+from services.messages import Control, DeviceAnnouncement, Escalation, Label, Reply, Sample, Status
 from services.servers import RedisServer
 from services.settings import RedisSettings
 from tests.docs.pages import DOCS, Block, blocks
@@ -73,6 +73,12 @@ def test_a_dead_letter_has_the_fields_that_a_cloud_worker_writes(kind, block, re
     written = bury_something(RedisSettings(host=redis_server.host, port=redis_server.port))
 
     assert list(written) == list(shown)
+
+
+def test_the_announcement_is_what_the_code_writes():
+    [shown] = [block for block in blocks(DOCS / "how-to" / "home-assistant.md") if block.note == "Announcement"]
+    written = DeviceAnnouncement(site="hall-3", device="scanner-1", worker="edge-1", version="0.1.0").encode()
+    assert json.dumps(json.loads(shown.text)) == json.dumps(json.loads(written)), "the same, in the same order"
 
 
 @pytest.mark.parametrize("kind", [*BINARY, *PLAIN, "Readings", "Dead"])

@@ -96,7 +96,7 @@ def test_plain_text_to_another_machine_is_told(tmp_path):
     findings = examined(
         tmp_path,
         {
-            "mqtt": {**away, "connect_timeout_s": 1, "password_file": "/none"},
+            "mqtt": {**away, "connect_timeout_s": 1, "username": "edge-1", "password_file": "/none"},
             "redis": {**away, "timeout_s": 1},
             "edge": {"spool": str(tmp_path / "spool"), "inputs_kept": 10},
             "metrics": {"host": "0.0.0.0", "port": 9464},

@@ -51,6 +51,10 @@ MOVED_BY: Mapping[str, str] = {
     "dewpoint_labels_published_total": _STEPS,
     "dewpoint_labels_without_subscriber_total": f"{_EDGE}/test_counters.py::"
     "test_labels_that_the_broker_gives_to_nobody_are_counted_apart_and_done",
+    "dewpoint_home_assistant_messages_total": f"{_EDGE}/publish/test_home_assistant.py::"
+    "test_switched_off_the_next_start_removes_what_was_announced",
+    "dewpoint_home_assistant_labels_beyond_total": f"{_EDGE}/publish/test_home_assistant.py::"
+    "test_no_more_devices_are_announced_than_the_bound_and_the_labels_of_others_are_counted",
     "dewpoint_journal_done_evicted_total": f"{_EDGE}/upkeep/test_journal_limits.py::"
     "test_a_journal_full_of_finished_rows_keeps_its_size_by_forgetting_the_oldest_which_is_counted",
     "dewpoint_lone_runs_total": f"{_EDGE}/test_counters.py::test_a_message_that_is_run_alone_is_counted",

@@ -1,4 +1,6 @@
-"""The worker's folder: its identity, its journal, and the filters that its session at the broker may hold."""
+"""The worker's folder: its identity, its journal, and what it has left at the broker: its session's filters, and the
+devices that Home Assistant was told of.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
@@ -68,10 +70,18 @@ class Spool:
         """Note what the session holds from now on. Raises EdgeError where it cannot be written."""
         wanted = sorted(set(filters))
         if wanted != self.filters():
-            try:
-                self._write("filters.json", wanted)
-            except OSError as error:
-                raise EdgeError(f"spool {self.folder}: {error.strerror or error}") from None
+            self._note("filters.json", wanted)
+
+    def announced(self) -> dict[str, str]:
+        """Topics on which devices were announced to Home Assistant, and those devices; "" where that was taken back."""
+        stored = self._read("announced.json")
+        if not isinstance(stored, dict):
+            return {}
+        return {topic: device for topic, device in stored.items() if isinstance(device, str)}
+
+    def remember_announced(self, announced: Mapping[str, str]) -> None:
+        """Note what is announced from now on. Raises EdgeError where it cannot be written."""
+        self._note("announced.json", dict(announced))
 
     def close(self) -> None:
         """Let another process have the folder."""
@@ -118,6 +128,12 @@ class Spool:
             except ValueError as error:
                 raise EdgeError(f"spool {self.folder}: {name} is damaged ({error})") from None
         return None
+
+    def _note(self, name: str, content: Any) -> None:
+        try:
+            self._write(name, content)
+        except OSError as error:
+            raise EdgeError(f"spool {self.folder}: {error.strerror or error}") from None
 
     def _write(self, name: str, content: Any) -> None:
         path = self.folder / f"{name}.new"

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 from services.budgets import BUDGETS
 from services.cli import app, set_points
 from services.messages import Control, control_topic
+from services.mqtt import MqttError
 from tests.services.edge.site import SITE, WORKER, Site
+from tests.services.mqtt.proxy import Proxy
 
 
 @pytest.fixture
@@ -60,6 +62,17 @@ def test_a_worker_that_is_not_there_is_named(site):
     site.stop_edge()
     found = set_points.send(site.settings(), Control("fixed", 45), timeout_s=5.0)
     assert [(one.worker, one.outcome) for one in found] == [(WORKER, "away")]
+
+
+@pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True)
+def test_of_a_set_point_whose_acknowledgement_does_not_come_nobody_says_that_it_failed(site, monkeypatch, wait_for):
+    monkeypatch.setattr(set_points, "_PUBLISH_S", 0.3)
+    with Proxy(site.broker.port) as proxy:
+        monkeypatch.setattr(set_points._Listener, "listen", lambda _: setattr(proxy, "mute", True))
+        settings = site.settings(mqtt={"port": proxy.port, "flush_timeout_s": 0.1})
+        with pytest.raises(MqttError, match="whether it has the set-point is unknown"):
+            set_points.send(settings, Control("fixed", 45), timeout_s=1.0)
+    wait_for(lambda: b'"position":45' in site.statuses[-1], "and here it was taken")
 
 
 def test_a_worker_that_does_not_answer_is_silent(site, wait_for):

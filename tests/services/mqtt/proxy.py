@@ -21,6 +21,8 @@ class Proxy:
         self.open = True
         self.deaf = False
         self.mute = False
+        #: Connections that were forwarded so far.
+        self.accepted = 0
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -33,6 +35,11 @@ class Proxy:
             for one in pair:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+    def established(self) -> list[tuple[socket.socket, socket.socket]]:
+        """Connections that neither end has closed."""
+        with self._lock:
+            return [pair for pair in self._pairs if all(one.fileno() != -1 for one in pair)]
 
     def close(self) -> None:
         """Stop."""
@@ -64,6 +71,7 @@ class Proxy:
                 continue
             far.settimeout(None)
             with self._lock:
+                self.accepted += 1
                 self._pairs.append((near, far))
             threading.Thread(target=self._pump, args=(near, far, True), daemon=True).start()
             threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()

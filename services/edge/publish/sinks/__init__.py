@@ -11,13 +11,14 @@ from typing import Final
 
 from services.edge.errors import EdgeError
 from services.edge.publish.sinks.mqtt import MqttSink
+from services.edge.publish.sinks.plain import PlainSink
 from services.edge.publish.sinks.sink import LabelSink, OutgoingLabel, SinkContext
 from services.settings import Settings
 
 __all__ = ["SINKS", "LabelSink", "OutgoingLabel", "SinkContext", "check_sink", "label_sinks"]
 
 #: Every label sink, by the name that settings call it.
-SINKS: Final[dict[str, type[LabelSink]]] = {sink.name: sink for sink in (MqttSink,)}
+SINKS: Final[dict[str, type[LabelSink]]] = {sink.name: sink for sink in (MqttSink, PlainSink)}
 
 
 def label_sinks(names: Sequence[str], context: SinkContext) -> list[LabelSink]:

@@ -22,7 +22,7 @@ class MqttSink(LabelSink):
     name = "mqtt"
 
     def __init__(self, context: SinkContext) -> None:
-        self._link, self._site = context.link, context.settings.site.name
+        self._link, self._site, self._told = context.link, context.settings.site.name, context.published
         self._topics: dict[str, str] = {}
         metrics = context.metrics
         statuses: tuple[LabelStatus, ...] = ("final", "provisional", "correction")
@@ -34,13 +34,14 @@ class MqttSink(LabelSink):
         return self._link.publish(
             self._topic(label.device),
             label.payload,
-            on_done=partial(self._answered, label.status, on_done),
+            on_done=partial(self._answered, label.device, label.status, on_done),
             properties=label.properties,
         )
 
-    def _answered(self, status: LabelStatus, on_done: Callable[[bool], None], outcome: Outcome) -> None:
+    def _answered(self, device: str, status: LabelStatus, on_done: Callable[[bool], None], outcome: Outcome) -> None:
         """In the link's thread."""
         if outcome.taken:
+            self._told(device)
             counted = self._unheard if outcome is Outcome.NO_SUBSCRIBERS else self._published
             counted[status].inc()
         on_done(outcome.taken)

@@ -28,12 +28,17 @@ class OutgoingLabel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkContext:
-    """What a sink may be made from: the worker's settings, MQTT connection and metrics, and its spool's folder."""
+    """What a sink may be made from: the worker's settings, MQTT connection and metrics, and its spool's folder.
+
+    `published`: told of the device whenever a label of it has arrived at the broker; in any thread, and it returns at
+    once.
+    """
 
     settings: Settings
     link: MqttLink
     metrics: EdgeMetrics
     folder: Path
+    published: Callable[[str], None] = lambda device: None
 
 
 class LabelSink(abc.ABC):

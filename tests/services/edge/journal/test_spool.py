@@ -48,3 +48,22 @@ def test_a_damaged_identity_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "worker.json").write_text("{")
     with pytest.raises(EdgeError, match=r"worker\.json is damaged"):
         Spool(tmp_path, site="home", worker=None)
+
+
+def test_what_was_announced_is_remembered_and_belongs_to_the_worker(tmp_path: Path) -> None:
+    announced = {"homeassistant/device/dewpoint__home__k_C3_BCche/config": "küche", "ha/device/x/config": ""}
+    with Spool(tmp_path / "spool", site="home", worker="edge-1") as spool:
+        assert spool.announced() == {}
+        spool.remember_announced(announced)
+    with Spool(tmp_path / "spool", site="home", worker=None, adopt=True) as adopted:
+        assert adopted.announced() == announced
+        adopted.remember_announced({})
+        assert adopted.announced() == {}
+
+
+def test_a_damaged_note_of_what_was_announced_is_one_line(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool", site="home", worker="edge-1") as spool:
+        (spool.folder / "announced.json").write_text("{")
+        with pytest.raises(EdgeError, match=r"announced\.json is damaged") as caught:
+            spool.announced()
+    assert "\n" not in str(caught.value)
