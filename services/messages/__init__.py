@@ -16,6 +16,8 @@ from services.messages.labels import (
 from services.messages.names import (
     control_topic,
     device_of_level,
+    file_id,
+    frame_id,
     input_topic,
     label_topic,
     level_of_device,
@@ -47,6 +49,8 @@ __all__ = [
     "decode_head",
     "device_of_level",
     "exit_answers",
+    "file_id",
+    "frame_id",
     "input_topic",
     "label_topic",
     "level_of_device",
