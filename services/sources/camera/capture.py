@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Capture", "Frame", "require"]
 
-_OPEN_TIMEOUT_S: Final = 10.0
 #: What an address may lead to: a playlist in a file must not make us ask the network, nor one from there read files.
 _PROTOCOLS: Final = {
     "file": "file",
@@ -58,7 +57,7 @@ class Capture:
 
     Args:
         address: What to open.
-        silent_s: A URL or device that gives nothing for so long counts as lost.
+        silent_s: What gives nothing for so long, also while it is opened, counts as lost.
         seen: Whether it has given frames before.
 
     Attributes:
@@ -90,15 +89,10 @@ class Capture:
 
         address = self._address
         options = {"protocol_whitelist": _PROTOCOLS[address.kind]}
-        arguments: dict[str, Any] = {"timeout": (_OPEN_TIMEOUT_S, self._silent_s)}
-        if address.kind == "device":
-            arguments = {"format": "v4l2", **arguments}
-        elif address.kind == "url":
-            # Over TCP first: what UDP loses comes out as smeared pictures.
-            options |= {"rtsp_flags": "prefer_tcp"} if address.opened.startswith("rtsp") else {}
-        else:
-            arguments = {}
-        container: InputContainer = av.open(address.opened, options=options, **arguments)
+        if address.opened.startswith("rtsp"):
+            options["rtsp_flags"] = "prefer_tcp"  # what UDP loses comes out as smeared pictures
+        device = "v4l2" if address.kind == "device" else None
+        container: InputContainer = av.open(address.opened, format=device, options=options, timeout=self._silent_s)
         if not container.streams.video:
             container.close()
             raise SourceError(f"{address.shown}: has no pictures, only sound or data")

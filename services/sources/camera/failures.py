@@ -52,7 +52,7 @@ def _reason(error: FFmpegError, address: Address) -> str:
     if isinstance(error, av.ExitError):
         return "it is silent"
     if isinstance(error, av.InvalidDataError):
-        return "there is no answer" if address.kind == "url" else "is no video that can be read"
+        return "gives no video" if address.kind == "url" else "is no video that can be read"
     if address.kind == "device":
         if isinstance(error, av.FileNotFoundError):
             return "no such device; `ls /dev/video*` lists them"

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from services.messages import Sample
-from services.messages.samples import SampleKind
 from services.sources.encodings import Encoding, encode
 from services.sources.frames.region import Region
 from services.sources.frames.size import Size
@@ -39,10 +38,13 @@ class Packing:
         data = encode(pixels, self.encoding, quality=self.quality)
         if self.raw:
             return data
-        kind: SampleKind = "array" if self.encoding == "array" else "image"
-        return Sample(id=id, captured_at=captured_at, kind=kind, shape=pixels.shape, dtype="uint8", data=data).encode()
+        if self.encoding == "array":
+            return Sample(
+                id=id, captured_at=captured_at, kind="array", shape=pixels.shape, dtype="uint8", data=data
+            ).encode()
+        return enveloped(data, id=id, captured_at=captured_at)
 
 
 def enveloped(data: bytes, *, id: str, captured_at: float) -> bytes:
-    """A picture file as it is, in our envelope."""
+    """A picture file in our envelope, which leaves it to the edge worker how many channels it takes of it."""
     return Sample(id=id, captured_at=captured_at, kind="image", shape=None, dtype=None, data=data).encode()
