@@ -146,7 +146,7 @@ def camera(
     """
     from services.security.secret_files import read_secret
     from services.sources.camera.address import find_address
-    from services.sources.camera.reader import Reading
+    from services.sources.camera.reader import Playback
     from services.sources.camera.stream import CameraOptions, run_camera
     from services.sources.frames.packing import Packing
 
@@ -158,7 +158,8 @@ def camera(
     packing = Packing(_region(region), _size(size), _encoding(encoding), quality, raw)
     options = CameraOptions(
         address, device=_device(device), frames=frames, motion=motion, still_s=60.0 if still_s is None else still_s,
-        in_flight=in_flight, reading=Reading(rate_hz=rate_hz, fast=fast, loop=loop, silent_s=silent_s), packing=packing,
+        in_flight=in_flight, packing=packing,
+        playback=Playback(rate_hz=rate_hz, fast=fast, loop=loop, silent_s=silent_s),
     )  # fmt: skip
     loaded = _settings(config, site, host, port, in_flight)
     _send(lambda: run_camera(options, loaded, console=err), json_path)

@@ -19,14 +19,14 @@ from services.sources.errors import SourceError
 if TYPE_CHECKING:
     from av import VideoFrame
 
-__all__ = ["Reader", "Reading"]
+__all__ = ["Playback", "Reader"]
 
 _LATE_MAX_S: Final = 0.25
 _JOIN_S: Final = 2.0
 
 
 @dataclass(frozen=True)
-class Reading:
+class Playback:
     """How a source is read.
 
     rate_hz: Frames a second that are of interest; all if none.
@@ -48,7 +48,7 @@ class Reader:
 
     Args:
         address: What is read.
-        reading: How.
+        playback: How.
         handover: Where frames are left. Closed at the end, with the error that ended it, if any.
         say: Told in a line when the camera is lost and when it is back; in the thread.
 
@@ -60,11 +60,11 @@ class Reader:
     """
 
     def __init__(
-        self, address: Address, reading: Reading, handover: Handover[Frame], *, say: Callable[[str], None]
+        self, address: Address, playback: Playback, handover: Handover[Frame], *, say: Callable[[str], None]
     ) -> None:
         self.frames = self.thinned = self.damaged = self.losses = 0
-        self._address, self._reading, self._handover, self._say = address, reading, handover, say
-        self._thinning = Thinning(reading.rate_hz)
+        self._address, self._playback, self._handover, self._say = address, playback, handover, say
+        self._thinning = Thinning(playback.rate_hz)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._due_s: float | None = None
@@ -89,10 +89,10 @@ class Reader:
             self._handover.close()
 
     def _read(self) -> None:
-        backoff = BackOff(first_s=0.5, most_s=self._reading.backoff_max_s)
+        backoff = BackOff(first_s=0.5, most_s=self._playback.backoff_max_s)
         offset_s = 0.0  # rounds of a recording follow each other
         while not self._stop.is_set():
-            capture = Capture(self._address, silent_s=self._reading.silent_s, seen=self.frames > 0)
+            capture = Capture(self._address, silent_s=self._playback.silent_s, seen=self.frames > 0)
             before, damaged = self.frames, self.damaged
             last_s = offset_s
             try:
@@ -112,7 +112,7 @@ class Reader:
                 self.damaged = damaged + capture.damaged
             if self.frames == before:
                 raise SourceError(f"{self._address.shown}: holds no frame that can be read")
-            if not self._reading.loop:
+            if not self._playback.loop:
                 return
             offset_s = last_s + (last_s - offset_s) / max(1, self.frames - before - 1)
 
@@ -121,12 +121,12 @@ class Reader:
         first = not backoff.failures
         pause_s = backoff.next_s()
         if first:
-            self._say(f"{lost}; trying again, at most every {self._reading.backoff_max_s:g} s")
+            self._say(f"{lost}; trying again, at most every {self._playback.backoff_max_s:g} s")
         self._stop.wait(pause_s)
 
     def _frame(self, time_s: float, picture: VideoFrame, *, live: bool) -> None:
         self.frames += 1
-        paced = not live and not self._reading.fast
+        paced = not live and not self._playback.fast
         if paced:
             self._keep_pace(time_s)
         if not self._thinning.due(time_s):

@@ -14,7 +14,7 @@ from services.sources.camera.address import Address
 from services.sources.camera.capture import Frame, require
 from services.sources.camera.handover import Handover
 from services.sources.camera.motion import MotionGate
-from services.sources.camera.reader import Reader, Reading
+from services.sources.camera.reader import Playback, Reader
 from services.sources.delivery import Delivery, deliver
 from services.sources.errors import SourceError
 from services.sources.frames.packing import Packing
@@ -38,7 +38,7 @@ class CameraOptions:
     motion: float | None = None
     still_s: float = 60.0
     in_flight: int = 2
-    reading: Reading = field(default_factory=Reading)
+    playback: Playback = field(default_factory=Playback)
     packing: Packing = field(default_factory=Packing)
 
 
@@ -48,7 +48,7 @@ def run_camera(options: CameraOptions, settings: Settings, *, console: Console) 
     Raises SourceError for what cannot be read and will not be by waiting; MqttError, TracesError.
     """
     require()
-    if options.reading.loop and options.address.kind != "file":
+    if options.playback.loop and options.address.kind != "file":
         raise SourceError("--loop is for video files; a camera has no end")
     frames = _Frames(options)
     title = f"{options.address.shown} as {options.device}"
@@ -68,7 +68,7 @@ class _Frames:
 
     def messages(self, delivery: Delivery[Captured]) -> Iterator[Outgoing[Captured]]:
         options = self._options
-        reader = Reader(options.address, options.reading, self._handover, say=delivery.say)
+        reader = Reader(options.address, options.playback, self._handover, say=delivery.say)
         self._reader = reader
         reader.start()
         try:

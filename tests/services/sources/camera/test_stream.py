@@ -12,7 +12,7 @@ from rich.console import Console
 from services.messages import Sample, frame_id
 from services.servers import free_port
 from services.sources.camera.address import find_address
-from services.sources.camera.reader import Reading
+from services.sources.camera.reader import Playback
 from services.sources.camera.stream import CameraOptions, run_camera
 from services.sources.errors import SourceError
 from services.sources.frames.packing import Packing
@@ -21,7 +21,7 @@ from services.sources.frames.size import Size
 from tests.services.sources.receiving import QUIET, receiving, settings_for
 from tests.services.sources.videos import MjpegCamera, RtspCamera, nearest, pictures, seen, write_video
 
-FAST = Reading(fast=True)
+FAST = Playback(fast=True)
 
 
 def _run(broker, source, *, console=QUIET, **options):
@@ -46,7 +46,7 @@ def test_every_frame_of_a_video_arrives_in_order_under_the_id_of_its_device_and_
 ):
     video = write_video(tmp_path / "video.mp4", pictures(12))
     began = time.time()
-    figures = _run(mqtt_broker, video, device="door", reading=FAST)
+    figures = _run(mqtt_broker, video, device="door", playback=FAST)
     assert figures["frames_read"] == figures["frames_sent"] == figures["samples_acknowledged"] == 12
     assert _adds_up(figures)
     wait_for(lambda: len(received) == 12, "every frame")
@@ -69,7 +69,7 @@ def test_a_video_plays_at_its_own_pace(mqtt_broker, received, tmp_path):
 
 def test_a_rate_leaves_frames_out_at_even_distances(mqtt_broker, received, tmp_path, wait_for):
     video = write_video(tmp_path / "video.mp4", pictures(12), rate_hz=12)
-    figures = _run(mqtt_broker, video, reading=Reading(rate_hz=3, fast=True))
+    figures = _run(mqtt_broker, video, playback=Playback(rate_hz=3, fast=True))
     assert (figures["frames_sent"], figures["frames_beyond_rate"]) == (3, 9)
     wait_for(lambda: len(received) == 3, "every frame")
     assert [nearest(seen(Sample.decode(d.payload).data), pictures(12)) for d in received] == [0, 4, 8]
@@ -78,7 +78,7 @@ def test_a_rate_leaves_frames_out_at_even_distances(mqtt_broker, received, tmp_p
 def test_what_does_not_move_is_held_back_but_for_a_heartbeat(mqtt_broker, received, tmp_path):
     first, second = pictures(2)
     video = write_video(tmp_path / "video.mp4", [first] * 50 + [second] * 10, rate_hz=10)
-    figures = _run(mqtt_broker, video, reading=FAST, motion=0.05, still_s=2.0)
+    figures = _run(mqtt_broker, video, playback=FAST, motion=0.05, still_s=2.0)
     # The first; after 2 and 4 s of its own time; the second picture.
     assert (figures["frames_sent"], figures["frames_still"]) == (4, 56)
     assert _adds_up(figures)
@@ -89,14 +89,14 @@ def test_motion_outside_of_the_region_is_none(mqtt_broker, received, tmp_path):
     for frame in frames:
         frame[:, 32:] = frames[0][:, 32:]
     video = write_video(tmp_path / "video.mp4", frames)
-    options = {"reading": FAST, "motion": 0.05}
+    options = {"playback": FAST, "motion": 0.05}
     assert _run(mqtt_broker, video, packing=Packing(Region(0.5, 0, 0.5, 1)), **options)["frames_sent"] == 1
     assert _run(mqtt_broker, video, packing=Packing(Region(0, 0, 0.5, 1)), **options)["frames_sent"] == 10
 
 
 def test_frames_are_cut_and_scaled_before_they_are_sent(mqtt_broker, received, tmp_path, wait_for):
     video = write_video(tmp_path / "video.mp4", pictures(2))
-    _run(mqtt_broker, video, reading=FAST, packing=Packing(Region(0, 0, 0.5, 1), Size(8, 16), "png", raw=True))
+    _run(mqtt_broker, video, playback=FAST, packing=Packing(Region(0, 0, 0.5, 1), Size(8, 16), "png", raw=True))
     wait_for(lambda: len(received) == 2, "both frames")
     assert seen(received[0].payload).shape == (16, 8, 3)
 
@@ -109,7 +109,7 @@ def test_a_video_that_was_filmed_sideways_is_turned_upright(
 
     digit = pictures(1)[0]
     video = write_video(tmp_path / "video.mp4", [digit], rotation=rotation)
-    _run(mqtt_broker, video, reading=FAST)
+    _run(mqtt_broker, video, playback=FAST)
     wait_for(lambda: received, "the frame")
     ways = [np.rot90(digit, quarters) for quarters in range(4)]
     assert nearest(seen(Sample.decode(received[0].payload).data), ways) == turned
@@ -117,7 +117,7 @@ def test_a_video_that_was_filmed_sideways_is_turned_upright(
 
 def test_a_loop_goes_on_until_enough_were_sent(mqtt_broker, received, tmp_path, wait_for):
     video = write_video(tmp_path / "video.mp4", pictures(5))
-    figures = _run(mqtt_broker, video, reading=Reading(fast=True, loop=True), frames=13)
+    figures = _run(mqtt_broker, video, playback=Playback(fast=True, loop=True), frames=13)
     assert figures["frames_sent"] == 13
     wait_for(lambda: len(received) == 13, "every frame")
     samples = [Sample.decode(delivery.payload) for delivery in received]
@@ -175,7 +175,7 @@ def test_a_camera_that_falls_silent_is_asked_again(mqtt_broker, received):
             self._closing.wait(60)
 
     with Silent(pictures(10), rounds=[8]) as camera:
-        figures = _run(mqtt_broker, f"http://127.0.0.1:{camera.port}/", frames=20, reading=Reading(silent_s=1.0))
+        figures = _run(mqtt_broker, f"http://127.0.0.1:{camera.port}/", frames=20, playback=Playback(silent_s=1.0))
     assert figures["frames_sent"] == 20
     assert camera.connections == 2
 
@@ -253,7 +253,7 @@ def test_a_playlist_cannot_make_us_read_other_files_or_ask_the_network(mqtt_brok
         playlist = tmp_path / "list.m3u8"
         playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:{camera.port}/a.ts\n{end}")
         with pytest.raises(SourceError):
-            _run(mqtt_broker, playlist, reading=Reading(silent_s=1.0))
+            _run(mqtt_broker, playlist, playback=Playback(silent_s=1.0))
         assert camera.connections == 0
 
 
@@ -263,11 +263,11 @@ def test_damage_within_a_video_costs_its_frames_alone(mqtt_broker, received, tmp
     middle = len(content) // 2
     content[middle : middle + 600] = b"\xff" * 600
     video.write_bytes(content)
-    figures = _run(mqtt_broker, video, reading=FAST)
+    figures = _run(mqtt_broker, video, playback=FAST)
     assert figures["frames_sent"] >= 10
     assert _adds_up(figures)
 
 
 def test_a_camera_cannot_be_played_in_a_loop(mqtt_broker):
     with pytest.raises(SourceError, match="--loop is for video files"):
-        _run(mqtt_broker, "rtsp://camera/", reading=Reading(loop=True))
+        _run(mqtt_broker, "rtsp://camera/", playback=Playback(loop=True))
