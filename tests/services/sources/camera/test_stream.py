@@ -172,12 +172,31 @@ def test_a_camera_that_falls_silent_is_asked_again(mqtt_broker, received):
     class Silent(MjpegCamera):
         def talk(self, connection, number):
             super().talk(connection, number)
-            self._closing.wait(60)
+            self._closing.wait(600)
 
     with Silent(pictures(10), rounds=[8]) as camera:
+        began = time.monotonic()
         figures = _run(mqtt_broker, f"http://127.0.0.1:{camera.port}/", frames=20, playback=Playback(silent_s=1.0))
+    assert time.monotonic() - began < 45
     assert figures["frames_sent"] == 20
     assert camera.connections == 2
+
+
+def test_a_camera_that_was_right_once_is_asked_again_whatever_it_says_while_it_starts(mqtt_broker, received):
+    class Starting(MjpegCamera):
+        def talk(self, connection, number):
+            if number == 2:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            elif number == 3:
+                _page(connection)
+            else:
+                super().talk(connection, number)
+
+    with Starting(pictures(10), rounds=[8]) as camera:
+        figures = _run(mqtt_broker, f"http://127.0.0.1:{camera.port}/", frames=20)
+    assert (figures["frames_sent"], figures["losses"]) == (20, 3)
+    assert camera.connections == 4
 
 
 def test_a_camera_that_is_not_there_yet_is_waited_for(mqtt_broker, received, wait_for):
@@ -234,27 +253,46 @@ def test_a_wrong_file_or_device_ends_the_stream_at_once(mqtt_broker, tmp_path, m
         _run(mqtt_broker, source)
 
 
+def _page(connection):
+    """A page that people look at, where a video was expected."""
+    connection.recv(4096)
+    page = b"<html>" + b"the camera's menu " * 1000
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page))
+    connection.sendall(page)
+
+
 def test_a_page_that_is_no_video_ends_the_stream(mqtt_broker):
     class Page(MjpegCamera):
         def talk(self, connection, number):
-            connection.recv(4096)
-            page = b"<html>" + b"the camera's menu " * 1000
-            connection.sendall(
-                b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page) + page
-            )
+            _page(connection)
 
     with Page(pictures(1)) as camera, pytest.raises(SourceError, match="no video"):
         _run(mqtt_broker, f"http://127.0.0.1:{camera.port}/")
 
 
 @pytest.mark.parametrize("end", ["", "#EXT-X-ENDLIST\n"], ids=["live", "ended"])
-def test_a_playlist_cannot_make_us_read_other_files_or_ask_the_network(mqtt_broker, tmp_path, end):
+def test_a_playlist_in_a_file_cannot_make_us_ask_the_network(mqtt_broker, tmp_path, end):
     with MjpegCamera(pictures(1)) as camera:
         playlist = tmp_path / "list.m3u8"
         playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:{camera.port}/a.ts\n{end}")
         with pytest.raises(SourceError):
             _run(mqtt_broker, playlist, playback=Playback(silent_s=1.0))
         assert camera.connections == 0
+
+
+def test_a_playlist_from_the_network_cannot_make_us_read_files(mqtt_broker, received, tmp_path):
+    video = write_video(tmp_path / "private.ts", pictures(5))
+
+    class Playlist(MjpegCamera):
+        def talk(self, connection, number):
+            connection.recv(4096)
+            body = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{video}\n#EXT-X-ENDLIST\n".encode()
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/x-mpegurl\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+
+    with Playlist(pictures(1)) as camera, pytest.raises(SourceError):
+        _run(mqtt_broker, f"http://127.0.0.1:{camera.port}/list.m3u8", playback=Playback(silent_s=1.0))
+    assert not received
 
 
 def test_damage_within_a_video_costs_its_frames_alone(mqtt_broker, received, tmp_path):
