@@ -220,6 +220,9 @@ def table(
         str | None,
         typer.Option(metavar="NAME,...", help="The channels, in the network's order; all other columns if unset."),
     ] = None,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="BUNDLE", help="The network, for the names and order of its channels.")
+    ] = None,
     time_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The readings' times; `time`, `timestamp` or `t` if unset.")
     ] = None,
@@ -245,7 +248,7 @@ def table(
     """Send the rows of a table as readings, one a message.
 
     Examples:
-    `dewpoint stream csv fans.csv --from-now`
+    `dewpoint stream csv fans.csv --bundle fans.dew --from-now`
 
     `dewpoint stream csv machine.csv --columns acc_x,acc_y,acc_z --time-column recorded --rate 50`
 
@@ -259,7 +262,7 @@ def table(
 
     if fast and rate_hz is not None:
         fail("--fast and --rate exclude each other")
-    wanted = Wanted(None if columns is None else _names(columns, "--columns"), device_column, time_column)
+    wanted = Wanted(_channels(columns, bundle), device_column, time_column)
     live = source == "-"
     options = TableOptions(
         name="standard input" if live else source, device=_device(device), wanted=wanted,
@@ -371,6 +374,20 @@ def _device(name: str) -> str:
         return device_of_level(level_of_device(name))
     except MessageError:
         fail(f"--device {name!r}: a name has 1 to 256 characters that can be printed")
+
+
+def _channels(columns: str | None, bundle: str | None) -> tuple[str, ...] | None:
+    """The columns of the channels, as somebody or a network names them; none if nobody does."""
+    if bundle is None:
+        return None if columns is None else _names(columns, "--columns")
+    if columns is not None:
+        fail("--columns and --bundle exclude each other")
+    from hybrid_model import bundle as bundle_file
+
+    expected = bundle_file.load(bundle_file.resolve(bundle)).manifest.input
+    if expected.kind != "sensor" or expected.channels is None:
+        fail(f"--bundle {bundle} names no channels of readings: --columns does")
+    return expected.channels
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ import time
 import pytest
 from typer.testing import CliRunner
 
+from hybrid_model import bundle as bundles
 from services.cli import app
+from services.edge.ingest.decoding.sensor import decode_readings
 from services.messages import Sample
 from tests.services.sources.receiving import receiving
 from tests.services.sources.videos import MjpegCamera, RtspCamera, jpeg, pictures, write_video
@@ -131,6 +133,21 @@ def test_standard_input_is_sent_line_by_line_as_it_comes(mqtt_broker, received, 
     assert json.loads(received[-1].payload) == {"t": 3.0, "values": [1.5]}
 
 
+def test_a_table_is_sent_in_the_order_of_the_networks_channels_by_their_names(
+    mqtt_broker, received, wait_for, tmp_path
+):
+    names = bundles.load(bundles.resolve("har")).manifest.input.channels
+    table = tmp_path / "rows.csv"
+    header = ["time", "spare", *reversed(names)]
+    table.write_text(f"{','.join(header)}\n5,99,{','.join(str(place) for place in reversed(range(len(names))))}\n")
+    status, _, complaints = _run(mqtt_broker, "csv", table, "--bundle", "har")
+    assert status == 0, complaints
+    wait_for(lambda: received, "the row")
+    assert decode_readings(received[0].payload, channels=len(names), rate_hz=50, rows_max=1).rows.tolist() == [
+        list(range(len(names)))
+    ]
+
+
 def test_pictures_that_come_are_sent_when_they_are_complete_and_again_when_they_have_changed(
     mqtt_broker, received, wait_for, tmp_path
 ):
@@ -177,6 +194,8 @@ def test_pictures_that_come_are_sent_when_they_are_complete_and_again_when_they_
         (("csv", "nothing.csv"), "nothing.csv"),
         (("csv", "nothing.csv", "--fast", "--rate", "5"), "--fast and --rate exclude each other"),
         (("csv", "-", "--columns", "x,,y"), "--columns 'x,,y'"),
+        (("csv", "-", "--columns", "x", "--bundle", "har"), "--columns and --bundle exclude each other"),
+        (("csv", "-", "--bundle", "digits"), "--bundle digits names no channels of readings"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_exit_status_2(arguments, reason):

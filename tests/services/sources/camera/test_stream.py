@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -304,6 +305,13 @@ def test_damage_within_a_video_costs_its_frames_alone(mqtt_broker, received, tmp
     figures = _run(mqtt_broker, video, playback=FAST)
     assert figures["frames_sent"] >= 10
     assert _adds_up(figures)
+
+
+def test_where_pyav_is_not_installed_a_line_says_what_to_install(mqtt_broker, tmp_path, monkeypatch):
+    video = write_video(tmp_path / "video.mp4", pictures(1))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(SourceError, match=r"pip install 'dewpoint\[camera\]'"):
+        _run(mqtt_broker, video)
 
 
 def test_a_camera_cannot_be_played_in_a_loop(mqtt_broker):

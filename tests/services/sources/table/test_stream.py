@@ -7,10 +7,8 @@ import time
 import pytest
 from rich.console import Console
 
-from hybrid_model import bundle as bundles
 from services.edge.ingest.decoding.sensor import decode_readings
 from services.sources.errors import SourceError
-from services.sources.table.columns import Wanted
 from services.sources.table.stream import TableOptions, run_table
 from tests.services.sources.receiving import QUIET, receiving, settings_for
 
@@ -99,15 +97,3 @@ def test_rows_that_are_no_readings_are_counted_and_the_first_are_told(mqtt_broke
     assert figures["rows_refused"] == {"not_a_number": 10}
     assert said.getvalue().count("left out") == 5
     assert "fans.csv, line 3: x is 'x'" in said.getvalue()
-
-
-def test_an_edge_worker_takes_the_columns_of_its_network(mqtt_broker, received, wait_for):
-    """The channels of the shipped network by name, whatever the order of the columns."""
-    expected = bundles.load(bundles.resolve("har")).manifest.input
-    names = expected.channels
-    header = ",".join(["time", *reversed(names)])
-    row = ",".join(["5", *(str(place) for place in reversed(range(len(names))))])
-    _run(mqtt_broker, f"{header}\n{row}\n", fast=True, wanted=Wanted(tuple(names)))
-    wait_for(lambda: received, "the row")
-    readings = decode_readings(received[0].payload, channels=len(names), rate_hz=50, rows_max=1)
-    assert readings.rows.tolist() == [list(range(len(names)))]
