@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from services.cli import control, dead, explain, training, models, new, pipeline, try_files  # isort: skip (the order of --help)
+from services.cli import control, dead, explain, training, models, new, pipeline, stream, try_files  # isort: skip (the order of --help)
 from services.cli.common import app, out
 
-__all__ = ["app", "control", "explain", "main", "models", "new", "pipeline", "training", "try_files"]
+__all__ = ["app", "control", "explain", "main", "models", "new", "pipeline", "stream", "training", "try_files"]
 
+app.add_typer(stream.app)
 app.add_typer(dead.app)
 
 

@@ -1,4 +1,4 @@
-"""Commands that run the pipeline: edge, cloud, console, stream, demo, doctor."""
+"""Commands that run the pipeline: edge, cloud, console, demo, doctor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.common import PASS_ON, Config, Json, app, err, fail, must_be_writable, out, plain_errors, write_json
+from services.cli.common import PASS_ON, Config, Json, app, fail, must_be_writable, out, plain_errors, write_json
 
 
 @app.command(context_settings=PASS_ON, add_help_option=False)
@@ -46,58 +46,6 @@ def console(context: typer.Context) -> None:
     from services.console.__main__ import app as page
 
     page(args=context.args, prog_name="dewpoint console")
-
-
-@app.command()
-@plain_errors
-def stream(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="digits, cifar10, cifar100 or har.")],
-    frames: Annotated[int | None, typer.Option(min=1, help="Samples to send; the whole split if unset.")] = None,
-    rate_hz: Annotated[
-        float | None, typer.Option("--rate", min=0.001, help="Samples per second over all devices; unlimited if unset.")
-    ] = None,
-    devices: Annotated[int, typer.Option(min=1, max=1000, help="Devices that take turns.")] = 3,
-    degrade: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[DEVICE=]KIND[:STRENGTH]", help="Spoil a device (the last one): noise, blur or fog."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, tuning, calibration or test.")] = "test",
-    encoding: Annotated[str, typer.Option(help="Pictures travel as png, jpeg, webp or array.")] = "png",
-    rows: Annotated[int, typer.Option(min=1, help="Sensor readings in one message.")] = 32,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Without envelope, id, seq and time, as foreign devices send.")
-    ] = False,
-    endless: Annotated[bool, typer.Option("--endless", help="Begin again at the end, until stopped.")] = False,
-    in_flight: Annotated[int, typer.Option(min=1, max=65535, help="Messages that may await acknowledgement.")] = 64,
-    config: Config = None,
-    site: Annotated[str | None, typer.Option(help="The site's name.")] = None,
-    host: Annotated[str | None, typer.Option(help="The MQTT broker's name or address.")] = None,
-    port: Annotated[int | None, typer.Option(help="The MQTT broker's TCP port.")] = None,
-    json_path: Json = None,
-) -> None:
-    """Send real samples to the MQTT broker, as several devices would, on dewpoint/SITE/in/DEVICE.
-
-    Example: `dewpoint stream digits --rate 20 --devices 3 --degrade noise:0.4`
-    """
-    from services import settings
-    from services.cli.interruption import interruptible
-    from services.common import logs
-    from services.sources.stream import StreamOptions, run_stream
-
-    must_be_writable(json_path)
-    mqtt = {"host": host, "port": port, "inflight_max": in_flight}
-    loaded = settings.load(config, {"site": {"name": site}, "mqtt": mqtt})
-    options = StreamOptions(
-        dataset=dataset, frames=frames, rate_hz=rate_hz, devices=devices, degraded=tuple(degrade or ()), split=split,
-        encoding=encoding, rows_per_message=rows, raw=raw, endless=endless,
-    )  # fmt: skip
-    logs.configure(loaded.log.model_copy(update={"level": "warning"}))
-    with interruptible():
-        sent = run_stream(options, loaded, console=err)
-    out.print_json(data=sent)
-    write_json(json_path, sent)
-    if sent["samples_acknowledged"] < sent["samples"]:
-        fail(f"the broker acknowledged {sent['samples_acknowledged']} of {sent['samples']} samples")
 
 
 @app.command()

@@ -21,6 +21,8 @@ from services.messages.labels import (
 from services.messages.names import (
     control_topic,
     device_of_level,
+    file_id,
+    frame_id,
     input_topic,
     label_topic,
     level_of_device,
@@ -57,6 +59,8 @@ __all__ = [
     "decode_head",
     "device_of_level",
     "exit_answers",
+    "file_id",
+    "frame_id",
     "home_assistant_status_topic",
     "input_topic",
     "label_topic",

@@ -74,6 +74,21 @@ def window_id(device: str, epoch: int, first_mark: int) -> str:
     return _digest("window", device.encode(), str(epoch).encode(), str(first_mark).encode())
 
 
+def frame_id(device: str, captured_at: float) -> str:
+    """A camera frame's id: 32 hex digits that follow from its device and its time to the microsecond."""
+    return _digest("frame", device.encode(), str(round(captured_at * 1e6)).encode())
+
+
+def file_id(device: str, name: str, at: float, content: bytes) -> str:
+    """The id of a file's content: the end of its name, and 12 hex digits that follow from all of what is given.
+
+    A label so names the file that it is of. `at`: when the file was changed, epoch seconds.
+    """
+    digest = _digest("file", device.encode(), name.encode(errors="surrogateescape"), repr(at).encode(), content)[:12]
+    shown = "".join(c if c.isprintable() else "?" for c in name)
+    return f"{shown[-(NAME_CHARS_MAX - len(digest) - 1) :]}-{digest}"
+
+
 def sample_id(topic: str, at: float, payload: bytes) -> str:
     """The id of a foreign payload that carries its own time `at` but no id: the same bytes get the same id."""
     return _digest("sample", topic.encode(), repr(at).encode(), payload)

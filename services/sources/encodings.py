@@ -29,14 +29,20 @@ def encoding_of(name: str) -> Encoding:
     raise SourceError(f"unknown encoding {name!r}; take one of {', '.join(ENCODINGS)}")
 
 
-def encode(picture: npt.NDArray[np.uint8], encoding: Encoding) -> bytes:
-    """A picture (H, W, C) uint8, C = 1 (grey) or 3 (RGB), as bytes. JPEG and WebP lose detail. Raises SourceError."""
+def encode(picture: npt.NDArray[np.uint8], encoding: Encoding, *, quality: int | None = None) -> bytes:
+    """A picture (H, W, C) uint8, C = 1 (grey) or 3 (RGB), as bytes. Raises SourceError.
+
+    JPEG and WebP lose detail: the less, the higher `quality`, 1 to 100, is (90 if none).
+    """
     if encoding == "array":
         return np.ascontiguousarray(picture).tobytes()
     if picture.ndim != 3 or picture.shape[2] not in (1, 3) or picture.dtype != np.uint8:
         raise SourceError(f"no picture: {picture.shape} {picture.dtype}; send it as array")
+    options = dict(_OPTIONS[encoding])
+    if quality is not None and "quality" in options:
+        options["quality"] = quality
     file = io.BytesIO()
-    Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, **_OPTIONS[encoding])
+    Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, **options)
     return file.getvalue()
 
 

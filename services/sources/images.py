@@ -38,7 +38,7 @@ class ImageReplay:
         self._devices, self._encoding, self._raw = tuple(devices), encoding, raw
         self._split = dataset.split(split)
 
-    def __iter__(self) -> Iterator[Outgoing]:
+    def __iter__(self) -> Iterator[Outgoing[Replayed]]:
         for number in range(self.frames):
             device = self._device(number)
             data = encode(self._pixels(number), self._encoding)

@@ -72,7 +72,7 @@ class ReadingsReplay:
             np.arange(len(self._stretches)), [len(stretch.rows) for stretch in self._stretches]
         )
 
-    def __iter__(self) -> Iterator[Outgoing]:
+    def __iter__(self) -> Iterator[Outgoing[Replayed]]:
         by_device: dict[str, list[_Stretch]] = {}
         for stretch in self._stretches:
             by_device.setdefault(stretch.device.name, []).append(stretch)
@@ -145,7 +145,7 @@ class ReadingsReplay:
         written: npt.NDArray[np.float64] = signal.astype(np.float64).round(self._decimals)
         return written
 
-    def _messages(self, stretches: list[_Stretch]) -> Iterator[Outgoing]:
+    def _messages(self, stretches: list[_Stretch]) -> Iterator[Outgoing[Replayed]]:
         for stretch in stretches:
             signal = self._signal(stretch)
             for first in range(0, len(signal), self._rows_per_message):

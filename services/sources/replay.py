@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy.typing as npt
 
@@ -22,14 +22,12 @@ class Device:
     degradation: Degradation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """One sample that was sent: its key (device, id), its place in the stream, its true class, when it was whole."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """One sample that was sent: its key (device, id), and when it was whole (epoch seconds)."""
 
     device: str
     id: str
-    number: int
-    class_index: int
     captured_at: float
 
     @property
@@ -38,13 +36,24 @@ class Replayed:
         return self.device, self.id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed(Captured):
+    """A sample of a data set: also its place in the stream, and its true class."""
+
+    number: int
+    class_index: int
+
+
+S_co = TypeVar("S_co", bound=Captured, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Generic[S_co]):
     """One message. `completes`: the samples that are whole with it; `share`: how many samples it is worth (pacing)."""
 
     device: str
     payload: bytes
-    completes: tuple[Replayed, ...]
+    completes: tuple[S_co, ...]
     share: float
 
 
@@ -57,7 +66,7 @@ class Replay(Protocol):
     frames: int
     run: str
 
-    def __iter__(self) -> Iterator[Outgoing]: ...
+    def __iter__(self) -> Iterator[Outgoing[Replayed]]: ...
 
     def inputs(self, numbers: Sequence[int]) -> Array:
         """What an edge decodes for the samples of these places in the stream: (N, H, W, C)."""

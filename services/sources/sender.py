@@ -1,4 +1,4 @@
-"""Sends a replay to the broker: at a rate, with a bounded number of messages in flight, counting what was taken."""
+"""Sends messages to the broker: at a rate, with a bounded number of messages in flight, counting what was taken."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from services import messages
 from services.mqtt import MqttLink, Outcome
-from services.sources.replay import Outgoing, Replayed
+from services.sources.replay import Captured, Outgoing
 from services.traces import PublisherTraces
 
 _LATE_MAX_S = 0.25
 _ROOM_POLL_S = 0.2
+
+S = TypeVar("S", bound=Captured)
 
 
 @dataclass
@@ -27,12 +30,17 @@ class Sent:
     samples_acknowledged: int = 0
     messages_refused: int = 0
 
+    @property
+    def messages_open(self) -> int:
+        """Messages of which the broker has not said yet what became of them."""
+        return self.messages - self.messages_acknowledged - self.messages_refused
 
-def ignore(samples: tuple[Replayed, ...]) -> None:
+
+def ignore(samples: tuple[Captured, ...]) -> None:
     """For senders whose books nobody keeps."""
 
 
-class Sender:
+class Sender(Generic[S]):
     """Publishes with QoS 1 to each device's topic; the link's settings bound how many messages are in flight.
 
     Args:
@@ -50,8 +58,8 @@ class Sender:
         *,
         site: str,
         rate_hz: float | None = None,
-        on_sent: Callable[[tuple[Replayed, ...]], None] = ignore,
-        on_acknowledged: Callable[[tuple[Replayed, ...]], None] = ignore,
+        on_sent: Callable[[tuple[S, ...]], None] = ignore,
+        on_acknowledged: Callable[[tuple[S, ...]], None] = ignore,
         traces: PublisherTraces | None = None,
     ) -> None:
         self.sent = Sent()
@@ -59,9 +67,18 @@ class Sender:
         self._on_sent, self._on_acknowledged = on_sent, on_acknowledged
         self._traces = traces or PublisherTraces()
         self._lock = threading.Lock()
+        self._done = threading.Condition(self._lock)
 
-    def send(self, replay: Iterable[Outgoing], *, stop: threading.Event | None = None) -> bool:
-        """Send the whole replay, or until `stop` is set. True if all of it was handed over.
+    def wait_for_room(self, messages_max: int) -> None:
+        """Wait until the broker owes its word for fewer than `messages_max` messages.
+
+        For sources whose newest sample counts: they choose what to send only when it can leave.
+        """
+        with self._done:
+            self._done.wait_for(lambda: self.sent.messages_open < messages_max)
+
+    def send(self, replay: Iterable[Outgoing[S]], *, stop: threading.Event | None = None) -> bool:
+        """Send all of it, or until `stop` is set. True if all of it was handed over.
 
         Returns when the last message is queued; `MqttLink.flush` waits for the acknowledgements.
         """
@@ -76,7 +93,7 @@ class Sender:
                 stop.wait(max(0.0, due - time.monotonic()))
         return True
 
-    def _publish(self, outgoing: Outgoing, stop: threading.Event) -> bool:
+    def _publish(self, outgoing: Outgoing[S], stop: threading.Event) -> bool:
         topic = messages.input_topic(self._site, outgoing.device)
         with self._lock:
             self.sent.messages += 1
@@ -95,6 +112,7 @@ class Sender:
                     self.sent.samples_acknowledged += len(outgoing.completes)
                 else:
                     self.sent.messages_refused += 1
+                self._done.notify_all()
             if taken:
                 self._on_acknowledged(outgoing.completes)
 

@@ -82,7 +82,7 @@ def _is_ready(worker: WorkerProcess, port: int) -> bool:
 def _stream(folder: Path, servers: Servers) -> WorkerProcess:
     """`dewpoint stream` of 40 samples a second from several devices, one of them noisy, until it is stopped."""
     where = ["--site", configuration.SITE, "--host", servers.mqtt.host, "--port", str(servers.mqtt.port)]
-    what = ["digits", "--rate", "40", "--devices", "3", "--degrade", "noise:0.6", "--endless"]
+    what = ["dataset", "digits", "--rate", "40", "--devices", "3", "--degrade", "noise:0.6", "--endless"]
     return WorkerProcess(name="streamer", module="services.cli", arguments=["stream", *what, *where], folder=folder)
 
 

@@ -135,7 +135,7 @@ def test_a_worker_at_work(servers, tmp_path, wait_for: WaitFor, module, user, wr
     [
         ("services.edge", (), "edge-1"),
         ("services.cloud", (), "cloud"),
-        ("services.cli", ("stream", "digits", "--frames", "2"), "edge-1"),
+        ("services.cli", ("stream", "dataset", "digits", "--frames", "2"), "edge-1"),
         ("services.cli", ("doctor",), "edge-1"),
         ("services.cli", ("dead", "list"), "edge-1"),
     ],
@@ -150,7 +150,9 @@ def test_who_is_refused(servers, tmp_path, module, arguments, user):
     no_secret_in(told(file))
 
 
-@pytest.mark.parametrize("arguments", [("stream", "digits", "--frames", "2"), ("doctor",)], ids=["stream", "doctor"])
+@pytest.mark.parametrize(
+    "arguments", [("stream", "dataset", "digits", "--frames", "2"), ("doctor",)], ids=["stream", "doctor"]
+)
 def test_a_command_that_is_let_in(servers, tmp_path, arguments):
     file = config(tmp_path, servers, user="edge-1")
     process = start("services.cli", *arguments, config=file)

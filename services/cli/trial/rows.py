@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from hybrid_model.bundle import Input
+from services.sources.table.cells import number, seconds
 
 __all__ = ["Row", "Table", "read_rows"]
 
 _DEVICE: Final = ("device", "subject")
 _TIME: Final = ("time", "timestamp", "t")
 _NO_CHANNELS: Final = (*_DEVICE, *_TIME, "label", "")
-#: Numbers above these are no seconds since 1970 that anybody lives to see, but finer units.
-_PER_S: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 
 
 @dataclass(frozen=True)
@@ -91,30 +89,11 @@ def _named(header: Sequence[str], names: Sequence[str], *, first: str | None) ->
 
 
 def _rows(reader: Iterator[list[str]], channels: Sequence[int], device: int | None, time: int | None) -> Iterator[Row]:
-    for number, fields in enumerate(reader, start=1):
+    for place_in_file, fields in enumerate(reader, start=1):
         if not any(field.strip() for field in fields):
             continue
-        values = [_number(fields[place]) if place < len(fields) else None for place in channels]
-        message: dict[str, Any] = {"seq": number, "values": values}
+        values = [number(fields[place]) if place < len(fields) else None for place in channels]
+        message: dict[str, Any] = {"seq": place_in_file, "values": values}
         if time is not None:
-            message["t"] = _seconds(fields[time]) if time < len(fields) else ""
-        yield Row(number, fields[device].strip() if device is not None and device < len(fields) else "", message)
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _seconds(text: str) -> float | str:
-    """Seconds since 1970; what is no time stays as it is. Without a zone it is UTC."""
-    value = _number(text)
-    if isinstance(value, float):
-        return value / next((per_s for bound, per_s in _PER_S if abs(value) >= bound), 1.0)
-    try:
-        moment = dt.datetime.fromisoformat(text.strip())
-    except ValueError:
-        return text
-    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+            message["t"] = seconds(fields[time]) if time < len(fields) else ""
+        yield Row(place_in_file, fields[device].strip() if device is not None and device < len(fields) else "", message)

@@ -16,7 +16,7 @@ _SERVER = """
 import gc, importlib, json, os, sys, traceback
 
 for name in ("torch", "sklearn.datasets", "matplotlib", "optuna", "services.cli", "services.demo", "services.settings",
-             "services.edge.process", "services.cloud.process", "services.sources.stream", "hybrid_model.training",
+             "services.edge.process", "services.cloud.process", "services.sources.dataset", "hybrid_model.training",
              "hybrid_model.exploration", "hybrid_model.evaluation", "hybrid_model.calibration"):
     importlib.import_module(name)
 

@@ -29,6 +29,8 @@ from services.messages import (
     decode_head,
     device_of_level,
     exit_answers,
+    file_id,
+    frame_id,
     input_topic,
     label_topic,
     sample_id,
@@ -358,6 +360,25 @@ def test_a_level_that_is_no_device_is_refused(level: str) -> None:
 
 def test_a_device_cannot_reach_into_another_level() -> None:
     assert input_topic("home", "../x/#") == "dewpoint/home/in/..%2Fx%2F%23"
+
+
+def test_frame_ids_follow_from_device_and_time_to_the_microsecond() -> None:
+    at = 1_795_245_808.498471
+    assert frame_id("a", at) == frame_id("a", at)
+    assert len({frame_id("a", at), frame_id("b", at), frame_id("a", at + 1e-6)}) == 3
+
+
+@given(st.text(max_size=400), st.binary(max_size=20))
+def test_a_file_id_ends_the_files_name_and_is_an_id_whatever_the_file_is_called(name: str, content: bytes) -> None:
+    id = file_id("a", name, 1.5, content)
+    sample = Sample(id=id, captured_at=1.5, kind="image", shape=None, dtype=None, data=content)
+    assert Sample.decode(sample.encode()).id == id
+    assert len({id, file_id("b", name, 1.5, content), file_id("a", name, 2.5, content)}) == 3
+    assert id != file_id("a", name, 1.5, content + b"x")
+
+
+def test_a_file_id_shows_the_name_of_the_file() -> None:
+    assert file_id("a", "2026/door.jpg", 1.5, b"x").startswith("2026/door.jpg-")
 
 
 def test_window_ids_follow_from_device_epoch_and_first_mark() -> None:

@@ -15,7 +15,7 @@ from services.metrics import CloudMetrics, EdgeMetrics
 from services.mqtt import Delivery, Filter, MqttLink, OnMessage
 from services.servers import Broker, RedisServer
 from services.settings import CloudSettings, MqttSettings, TracesSettings
-from services.sources.replay import Outgoing, Replayed
+from services.sources.replay import Captured, Outgoing
 from services.sources.sender import Sender
 from services.traces import cloud_traces, edge_traces, publisher_traces
 from tests.services.cloud.stand_in import BUNDLE, StandIn
@@ -73,7 +73,7 @@ class Pipeline:
         traces = publisher_traces(self.settings, site=SITE)
         sender = Sender(self.site.devices, site=SITE, traces=traces)
         assert sender.send(
-            Outgoing("cam", sample(number), (Replayed("cam", f"s-{number}", number, 0, 0.0),), 1.0)
+            Outgoing("cam", sample(number), (Captured(device="cam", id=f"s-{number}", captured_at=0.0),), 1.0)
             for number in numbers
         )
         assert self.site.devices.flush(timeout_s=10)

@@ -100,7 +100,7 @@ def test_a_worker_imports_what_records_traces_only_where_they_are_on(
 
 
 def test_what_records_traces_is_imported_by_nothing_else() -> None:
-    modules = "services.edge.process, services.cloud.worker, services.sources.stream, services.cli, services.demo"
+    modules = "services.edge.process, services.cloud.worker, services.sources.dataset, services.cli, services.demo"
     code = f"import sys, {modules}; print([name for name in sys.modules if name.startswith({OURS!r})])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert told.stdout.strip() == "[]"

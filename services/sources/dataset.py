@@ -1,28 +1,21 @@
-"""`dewpoint stream`: a data set to a broker, as several devices, with a progress bar."""
+"""`dewpoint stream dataset`: a data set to a broker, as several devices."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hybrid_model import data
-from services.mqtt import MqttLink
 from services.settings import Settings
 from services.sources.catalog import devices_for, replay_for
+from services.sources.delivery import deliver
 from services.sources.encodings import encoding_of
 from services.sources.errors import SourceError
 from services.sources.replay import Outgoing, Replay, Replayed
-from services.sources.sender import Sender
-from services.traces import PublisherTraces, publisher_traces
-
-_FLUSH_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -48,36 +41,15 @@ def run_stream(options: StreamOptions, settings: Settings, *, console: Console) 
     TracesError.
     """
     rounds = _Rounds(options)
-    traces = publisher_traces(settings.traces, site=settings.site.name)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    client_id = f"dewpoint-stream-{os.getpid()}"
-    with (
-        _stopped(traces),
-        MqttLink(settings.mqtt, client_id=client_id, persistent=False) as link,
-        Progress(*columns, console=console, transient=True) as bar,
-    ):
-        task = bar.add_task(f"{options.dataset} to {link.address}", total=None if options.endless else rounds.frames)
-
-        def advance(samples: tuple[Replayed, ...]) -> None:
-            bar.advance(task, len(samples))
-
-        site = settings.site.name
-        sender = Sender(link, site=site, rate_hz=options.rate_hz, on_acknowledged=advance, traces=traces)
-        try:
-            sender.send(rounds)
-        except KeyboardInterrupt:
-            console.print("interrupted; waiting for what is under way")
-        link.flush(timeout_s=_FLUSH_TIMEOUT_S)
-    return {"dataset": options.dataset, **asdict(sender.sent)}
-
-
-@contextlib.contextmanager
-def _stopped(traces: PublisherTraces) -> Iterator[None]:
-    """Send what is due of traces at the end of the block, also where its start fails."""
-    try:
-        yield
-    finally:
-        traces.stop()
+    sent = deliver(
+        lambda _: iter(rounds),
+        settings,
+        title=options.dataset,
+        console=console,
+        total=None if options.endless else rounds.frames,
+        rate_hz=options.rate_hz,
+    )
+    return {"dataset": options.dataset, **asdict(sent)}
 
 
 class _Rounds:
@@ -92,7 +64,7 @@ class _Rounds:
         self.frames = options.frames or len(self._dataset.split(options.split))
         self._next = self._replay()
 
-    def __iter__(self) -> Iterator[Outgoing]:
+    def __iter__(self) -> Iterator[Outgoing[Replayed]]:
         yield from self._next
         while self._options.endless:
             self._next = self._replay()

@@ -14,8 +14,8 @@ from services.messages import Sample
 from services.mqtt import Filter, MqttError, MqttLink, OnMessage
 from services.servers import free_port
 from services.settings import MqttSettings, Settings, SiteSettings, TracesSettings
+from services.sources.dataset import StreamOptions, run_stream
 from services.sources.errors import SourceError
-from services.sources.stream import StreamOptions, run_stream
 from tests.services.traces.collector import Collector
 
 

@@ -1,0 +1,1 @@
+"""A folder of picture files: what is there, and what comes."""

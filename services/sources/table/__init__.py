@@ -1,0 +1,1 @@
+"""Tables of readings, from a file or as they come in on standard input."""
