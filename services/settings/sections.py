@@ -36,7 +36,7 @@ class SettingsError(DewpointError):
 class Section(BaseModel):
     """Closed to unknown names, and not to be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SiteSettings(Section):

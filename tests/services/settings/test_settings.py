@@ -68,6 +68,7 @@ def test_the_guard_is_on_unless_it_is_switched_off(tmp_path: Path, monkeypatch: 
     ("text", "expected"),
     [
         ("[edge]\nbatch_max = 0\n", "edge.batch_max: Input should be greater than or equal to 1 (is 0)"),
+        ("[edge]\ndrain_s = inf\n", "edge.drain_s: Input should be a finite number"),
         ('[edge]\nguard = "sometimes"\n', "edge.guard: Input should be a valid boolean"),
         ("[edge]\nbatch_size = 8\n", "edge.batch_size: no such setting"),
         ("[edge\n", "settings file"),
