@@ -4,7 +4,8 @@ Samples, escalations and replies are msgpack maps with a version `v`; labels, st
 read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageError` with a reason to count.
 """
 
-from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
+from services.messages.appearance import appearance, file_kind
+from services.messages.fields import SCHEMA_VERSION, MessageError, brief, parse_json
 from services.messages.labels import (
     Budget,
     Control,
@@ -43,10 +44,13 @@ __all__ = [
     "Reply",
     "Sample",
     "Status",
+    "appearance",
+    "brief",
     "control_topic",
     "decode_head",
     "device_of_level",
     "exit_answers",
+    "file_kind",
     "input_topic",
     "label_topic",
     "level_of_device",

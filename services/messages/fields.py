@@ -75,9 +75,16 @@ def decode_object(payload: bytes) -> dict[str, Any]:
     return fields
 
 
+def brief(value: object) -> str:
+    """A value of JSON for a message of one line, however long or deep it is."""
+    if isinstance(value, list | dict):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    return repr(value[:100] if isinstance(value, str) else value)[:200]
+
+
 def bad(field: str, value: object) -> MessageError:
     """What to raise for a field that holds something else than it should."""
-    return MessageError("bad_field", f"{field}: {value!r}"[:200])
+    return MessageError("bad_field", f"{field}: {brief(value)}"[:200])
 
 
 def need(fields: Mapping[str, Any], field: str) -> Any:

@@ -6,6 +6,7 @@ Environment variables are `DEWPOINT_SECTION__KEY`, as in `DEWPOINT_MQTT__HOST`; 
 values: a setting names the file that holds one.
 """
 
+from services.settings.inputs import FieldSettings, JoinSettings
 from services.settings.model import CONFIG_VARIABLE, Settings, load
 from services.settings.sections import (
     ConsoleSettings,
@@ -35,7 +36,9 @@ __all__ = [
     "ConsoleSettings",
     "ControlSettings",
     "EdgeSettings",
+    "FieldSettings",
     "InputSettings",
+    "JoinSettings",
     "LimitSettings",
     "LogSettings",
     "MetricsSettings",
