@@ -111,12 +111,17 @@ def _bundle(loaded: Settings) -> Iterator[Finding]:
 def _inputs(loaded: Settings, manifest: Manifest) -> Iterator[Finding]:
     """What keeps an edge worker from starting with these inputs and sinks."""
     from services.edge.errors import EdgeError
-    from services.edge.ingest.decoding import payload_kind
+    from services.edge.ingest.decoding import ReadingKind, payload_kind
+    from services.edge.ingest.windows import channel_rule, window_rule
     from services.edge.publish.sinks import check_sink
 
     for source in loaded.edge.inputs:
         try:
-            payload_kind(manifest.input, source, loaded.limits)
+            kind = payload_kind(manifest.input, source, loaded.limits)
+            if isinstance(kind, ReadingKind):
+                window_rule(source, manifest.input)
+                rows_max = loaded.limits.reading_rows_max
+                channel_rule(source, manifest.input, kind.channel_names, rows_max=rows_max)
         except EdgeError as error:
             yield Finding("input", "wrong", str(error), "change the input, or set edge.bundle to one that it can feed")
     for name in loaded.edge.label_sinks:

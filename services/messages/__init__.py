@@ -25,7 +25,7 @@ from services.messages.names import (
     window_id,
 )
 from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head, exit_answers
-from services.messages.topics import InputTopics, topic_filter, without_share
+from services.messages.topics import ChannelTopic, InputTopics, topic_filter, without_share
 from services.messages.traceparent import TRACEPARENT, traceparent
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "TRACEPARENT",
     "Audit",
     "Budget",
+    "ChannelTopic",
     "Control",
     "Escalation",
     "EscalationHead",

@@ -47,8 +47,9 @@ class FieldSettings(Section):
 
     @property
     def mapped(self) -> bool:
-        """Whether anything is looked for elsewhere than in our own JSON."""
-        return bool(self.values or self.image or self.time or self.id or self.seq or self.when)
+        """Whether a payload is read in another way than our own JSON."""
+        paths = self.values or self.image or self.time or self.id or self.seq or self.when
+        return bool(paths) or self.missing != "reject" or self.booleans
 
     def missing_of(self, channel: int) -> Literal["reject", "hold"] | float:
         """What a missing value of a channel becomes."""

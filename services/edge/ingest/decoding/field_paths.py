@@ -15,10 +15,11 @@ from services.settings import FieldSettings
 
 __all__ = ["FieldPaths"]
 
-_PER_SECOND: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _MISSING: Final = frozenset({"unavailable", "unknown"})
 _ID_CHARS_MAX: Final = 256
+_DIGITS_MAX: Final = 24
 _TIME_MAX_S: Final = 1e11
 #: A mark and the marks of a message's further rows fit into SQLite's 64-bit integers.
 _MARK_MAX: Final = 2**62
@@ -45,6 +46,11 @@ class FieldPaths:
 
         self.image, self._time, self._id = optional("image"), optional("time"), optional("id")
         self._seq, self._when = optional("seq"), optional("when")
+
+    @property
+    def mapped(self) -> bool:
+        """Whether anything is looked for in JSON."""
+        return bool(self.values or self.image or self._time or self._id or self._seq or self._when)
 
     def require_meant(self, document: Any) -> None:
         """Raises MessageError (not_meant) for a message in which `when` finds nothing."""
@@ -130,7 +136,15 @@ class FieldPaths:
     def _seconds(self, found: Any) -> float | None:
         unit = self._settings.time_unit
         if unit != "iso8601":
-            number = None if isinstance(found, bool) else self.number(found)
+            if isinstance(found, bool):
+                return None
+            text = found.strip() if isinstance(found, str) else ""
+            # Nanoseconds are beyond what a float can tell apart: integers are divided as they are.
+            if text.isascii() and text.isdecimal() and len(text) < _DIGITS_MAX:
+                found = int(text)
+            if type(found) is int:
+                return found / _PER_SECOND[unit] if abs(found) < 10**_DIGITS_MAX else None
+            number = self.number(found)
             return None if number is None else number / _PER_SECOND[unit]
         if not isinstance(found, str):
             return None

@@ -93,6 +93,11 @@ class ReadingKind(PayloadKind):
         if self.shape[0] != 1 or self.expected.dtype != "float32":
             raise self.refuse(f"the bundle takes {self.wanted}, which readings cannot make up")
 
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What each channel is called, for messages."""
+        return self.expected.channels or tuple(map(str, range(self.shape[2])))
+
     @abc.abstractmethod
     def readings(self, payload: bytes) -> Readings:
         """The readings of a message. Raises MessageError."""

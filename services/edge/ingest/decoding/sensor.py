@@ -18,6 +18,8 @@ __all__ = ["SensorKind", "decode_readings"]
 
 #: A mark and the marks of a message's further rows fit into SQLite's 64-bit integers.
 _MARK_MAX: Final = 2**62
+#: Longer text is no bare value, such as `21.5` or `unavailable`.
+_BARE_BYTES_MAX: Final = 64
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
@@ -61,7 +63,11 @@ class SensorKind(ReadingKind):
         document, paths = json_of(payload), self._paths
         paths.require_meant(document)
         rows = self._rows(document, rows_max)
-        return _marked(rows, paths.seq(document), paths.time_s(document), rate_hz)
+        seq, t = paths.seq(document), paths.time_s(document)
+        if not paths.values:  # in our own form but for what is mapped
+            own_seq, own_t = _own_marks(document)
+            seq, t = own_seq if seq is None else seq, own_t if t is None else t
+        return _marked(rows, seq, t, rate_hz)
 
     def value(self, payload: bytes, channel: int) -> tuple[float | None, float | None]:
         """With `join`: the time (epoch seconds) and the value of one channel; None for what is not there.
@@ -72,8 +78,9 @@ class SensorKind(ReadingKind):
         try:
             document: Any = json_of(payload)
         except MessageError as error:
-            document = payload[:64].decode(errors="replace").strip()
-            if error.reason != "not_json" or len(payload) > 64 or not document.isprintable() or document[:1] in "{[":
+            document = payload[:_BARE_BYTES_MAX].decode(errors="replace").strip()
+            bare = not paths.mapped and len(payload) <= _BARE_BYTES_MAX and document[:1] not in ("", "{", "[")
+            if error.reason != "not_json" or not bare or not document.isprintable() or "\ufffd" in document:
                 raise
         paths.require_meant(document)
         found, t = document, paths.time_s(document)
@@ -153,12 +160,16 @@ def _own_readings(fields: Any, *, channels: int, rate_hz: float | None, rows_max
     if "values" not in fields:
         raise MessageError("missing_field", "values; `fields` says where they are in JSON that is not ours")
     rows = _rows(fields["values"], channels, rows_max)
+    return _marked(rows, *_own_marks(fields), rate_hz)
+
+
+def _own_marks(fields: dict[str, Any]) -> tuple[int | None, float | None]:
     seq, t = fields.get("seq"), fields.get("t")
     if seq is not None and (type(seq) is not int or not 0 <= seq < _MARK_MAX):
         raise MessageError("bad_field", f"seq: {brief(seq)}")
     if t is not None and (type(t) not in (int, float) or not 0 <= t < 1e11):
         raise MessageError("bad_field", f"t: {brief(t)}")
-    return _marked(rows, seq, None if t is None else float(t), rate_hz)
+    return seq, None if t is None else float(t)
 
 
 def _marked(rows: npt.NDArray[np.float32], seq: int | None, t: float | None, rate_hz: float | None) -> Readings:
