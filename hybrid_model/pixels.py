@@ -47,10 +47,13 @@ _TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: The orientations whose height is the sensor's width.
+_LYING: Final = frozenset({5, 6, 7, 8})
 _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 _TRANSPARENT: Final = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 
 Box = tuple[float, float, float, float]
+_WHOLE: Final[Box] = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +85,19 @@ def opened(source: Path | io.BytesIO) -> Image.Image:
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width in pixels, of the picture turned as its EXIF data say; reads only the header."""
-    return (image.width, image.height) if _lies(image) else (image.height, image.width)
+    return _turned_size(image, _orientation(image))
 
 
 def upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF data say, decoded."""
-    turn = _TURNS.get(_orientation(image))
-    image.load()
-    return image if turn is None else image.transpose(turn)
+    return _upright(image, _orientation(image))
 
 
 def region_px(image: Image.Image, roi: Box | None) -> tuple[int, int]:
     """Height and width in pixels of the part of the upright picture that counts; reads only the header."""
     height, width = upright_size(image)
+    if roi is None:
+        return height, width
     left, top, right, bottom = _whole_box(_part(height, width, roi))
     return int(bottom - top), int(right - left)
 
@@ -123,10 +126,13 @@ def network_pixels(
     raises for a file that is damaged; ValueError where `fit` is "exact" and the size another.
     """
     height, width, channels = shape
-    part = _fitted(rules, *upright_size(image), height, width)
-    _decode_small(image, height, width, part)
-    # A JPEG has another size now. Fractions stay what they were.
-    turned = _in_mode(upright(image), _MODES[channels], rules)
+    orientation = _orientation(image)
+    part = _WHOLE
+    if rules.roi is not None or rules.fit == "crop":
+        part = _fitted(rules, *_turned_size(image, orientation), height, width)
+    _decode_small(image, height, width, part, lies=orientation in _LYING)
+    # A JPEG may have another size now. Fractions stay what they were.
+    turned = _in_mode(_upright(image, orientation), _MODES[channels], rules)
     box = _scaled(part, turned.height, turned.width)
     if rules.fit == "exact":
         box = _whole_box(box)
@@ -166,8 +172,14 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _lies(image: Image.Image) -> bool:
-    return _orientation(image) in (5, 6, 7, 8)
+def _turned_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    return (image.width, image.height) if orientation in _LYING else (image.height, image.width)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    image.load()
+    return image if turn is None else image.transpose(turn)
 
 
 # What part of the upright picture counts, in fractions of it
@@ -175,7 +187,7 @@ def _lies(image: Image.Image) -> bool:
 
 def _part(height: int, width: int, roi: Box | None) -> Box:
     """The part that counts, in pixels."""
-    left, top, right, bottom = roi or (0.0, 0.0, 1.0, 1.0)
+    left, top, right, bottom = roi or _WHOLE
     return left * width, top * height, right * width, bottom * height
 
 
@@ -190,6 +202,8 @@ def _fitted(rules: PictureRules, found_height: int, found_width: int, height: in
 
 
 def _scaled(part: Box, height: int, width: int) -> Box:
+    if part is _WHOLE:
+        return 0.0, 0.0, float(width), float(height)
     left, right = (_snapped(edge * width, width) for edge in (part[0], part[2]))
     top, bottom = (_snapped(edge * height, height) for edge in (part[1], part[3]))
     return left, top, right, bottom
@@ -217,13 +231,13 @@ def _inner_size(rules: PictureRules, box: Box, height: int, width: int) -> tuple
     )
 
 
-def _decode_small(image: Image.Image, height: int, width: int, part: Box) -> None:
+def _decode_small(image: Image.Image, height: int, width: int, part: Box, *, lies: bool) -> None:
     """Lets a JPEG be decoded at a fraction of its size, the part that counts twice as large as wanted."""
     if image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return
     side = 2 * max(height, width)
     across, down = part[2] - part[0], part[3] - part[1]
-    if _lies(image):
+    if lies:
         across, down = down, across
     if min(image.width * across, image.height * down) >= 2 * side:
         image.draft(image.mode, (int(np.ceil(side / across)), int(np.ceil(side / down))))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import jmespath
-from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
 from services.edge.errors import EdgeError
-from services.messages import MessageError, appearance, parse_json
+from services.messages import MessageError, appearance, brief, parse_json
 
 __all__ = ["Path", "json_of"]
 
@@ -32,14 +32,14 @@ class Path:
     def __init__(self, expression: str, setting: str, refuse: Callable[[str], EdgeError]) -> None:
         self.expression, self.setting = expression, setting
         try:
-            compiled = jmespath.compile(expression)
-        except JMESPathError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise refuse(f"{setting} = {expression!r} is no JMESPath: {reason}") from None
-        for name, count in _calls(compiled.parsed):
-            problem = _wrong_call(name, count)
-            if problem is not None:
-                raise refuse(f"{setting} = {expression!r} is no JMESPath: {problem}")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # of a syntax that JMESPath has given up
+                compiled = jmespath.compile(expression)
+            problem = next(filter(None, (_wrong_call(name, count) for name, count in _calls(compiled.parsed))), None)
+        except Exception as error:  # beside its own errors, those of Python: of depth, of numbers, of literals
+            problem = " ".join(str(error).split())[:200] or type(error).__name__
+        if problem is not None:
+            raise refuse(f"{setting} = {brief(expression)} is no JMESPath: {problem}")
         # A plain name is by far the most common, and needs no interpreter.
         self._field = compiled.parsed["value"] if compiled.parsed["type"] == "field" else None
         self._search = compiled.search
