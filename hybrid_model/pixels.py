@@ -133,18 +133,8 @@ def network_pixels(
     _decode_small(image, height, width, part, lies=orientation in _LYING)
     # A JPEG may have another size now. Fractions stay what they were.
     turned = _in_mode(_upright(image, orientation), _MODES[channels], rules)
-    box = _scaled(part, turned.height, turned.width)
-    if rules.fit == "exact":
-        box = _whole_box(box)
-        if (box[3] - box[1], box[2] - box[0]) != (height, width):
-            raise ValueError(f"{box[3] - box[1]} x {box[2] - box[0]} instead of {height} x {width}")
-    inner = _inner_size(rules, box, height, width)
-    if (turned.height, turned.width) != inner or box != (0.0, 0.0, turned.width, turned.height):
-        turned = turned.resize((inner[1], inner[0]), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
-    if inner != (height, width):
-        canvas = Image.new("RGB", (width, height), rules.background).convert(turned.mode)
-        canvas.paste(turned, ((width - inner[1]) // 2, (height - inner[0]) // 2))
-        turned = canvas
+    if part is not _WHOLE or turned.size != (width, height):
+        turned = _placed(turned, part, rules, height, width)
     pixels = np.asarray(turned, dtype=np.uint8).reshape(height, width, channels)
     return _without_hidden(pixels, rules.background) if channels == 4 else pixels
 
@@ -182,7 +172,23 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-# What part of the upright picture counts, in fractions of it
+# What part of the upright picture counts, in fractions of it, and where it comes to lie
+
+
+def _placed(turned: Image.Image, part: Box, rules: PictureRules, height: int, width: int) -> Image.Image:
+    """The part scaled to the network's picture, as `fit` says."""
+    box = _scaled(part, turned.height, turned.width)
+    if rules.fit == "exact":
+        box = _whole_box(box)
+        if (box[3] - box[1], box[2] - box[0]) != (height, width):
+            raise ValueError(f"{box[3] - box[1]} x {box[2] - box[0]} instead of {height} x {width}")
+    inner = _inner_size(rules, box, height, width)
+    scaled = turned.resize((inner[1], inner[0]), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+    if inner == (height, width):
+        return scaled
+    canvas = Image.new("RGB", (width, height), rules.background).convert(turned.mode)
+    canvas.paste(scaled, ((width - inner[1]) // 2, (height - inner[0]) // 2))
+    return canvas
 
 
 def _part(height: int, width: int, roi: Box | None) -> Box:
@@ -248,6 +254,8 @@ def _decode_small(image: Image.Image, height: int, width: int, part: Box, *, lie
 
 def _in_mode(image: Image.Image, mode: str, rules: PictureRules) -> Image.Image:
     """The picture as L, RGB or RGBA, transparent parts on the background unless it is RGBA that is wanted."""
+    if image.mode == mode == "RGB" and not rules.bgr and "transparency" not in image.info:  # most pictures
+        return image
     if is_grey(image) and (rules.grey_range is not None or image.mode[0] in "IF"):
         levels = np.asarray(image)
         grey = _eight_bits(levels) if rules.grey_range is None else _stretched(levels, rules.grey_range)

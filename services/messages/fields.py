@@ -30,9 +30,9 @@ class MessageError(DewpointError, ValueError):
 
 
 def parse_json(payload: bytes) -> Any:
-    """JSON without NaN and infinities. Raises MessageError (not_json, not_finite)."""
+    """JSON without NaN and infinities, in UTF-8, UTF-16 or UTF-32. Raises MessageError (not_json, not_finite)."""
     try:
-        return json.loads(payload, parse_constant=_refuse_constant)
+        return _JSON.decode(payload.decode(json.detect_encoding(payload), "surrogatepass"))
     except MessageError:
         raise
     except (ValueError, RecursionError) as error:
@@ -41,6 +41,10 @@ def parse_json(payload: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise MessageError("not_finite", name)
+
+
+#: Made once: `json.loads` makes one a call where it is given a parameter.
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def pack(fields: dict[str, Any]) -> bytes:

@@ -45,12 +45,9 @@ class ArrayKind(SampleKind):
             raise self.refuse(
                 f"{self.raw_dtype} arrays do not fit the bundle's {self.wanted}; `scale` brings them to 0 to 255"
             )
-        self.check_colours()
-
-    def check_colours(self) -> None:
-        """Raise EdgeError where the order of colours is set and there are none."""
-        if self.settings.channels != "rgb" and self.shape[2] not in (3, 4):
-            raise self.refuse(f"channels = {self.settings.channels!r} needs 3 or 4 channels, not {self.shape[2]}")
+        self._as_it_is = not chw and settings.channels == "rgb" and settings.scale is None
+        if settings.channels != "rgb" and self.shape[2] not in (3, 4):
+            raise self.refuse(f"channels = {settings.channels!r} needs 3 or 4 channels, not {self.shape[2]}")
 
     def sample(self, payload: bytes, received_at: float) -> Decoded:
         """The array, as if it was taken when it came."""
@@ -71,6 +68,10 @@ class ArrayKind(SampleKind):
         array: npt.NDArray[Any] = np.frombuffer(data, dtype=sent_dtype).reshape(self._sent)
         if sent_dtype.kind == "f" and not np.isfinite(array).all():
             raise MessageError("not_finite", "the array holds NaN or infinity")
+        return array if self._as_it_is else self._arranged(array)
+
+    def _arranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Axes, colours and range as the bundle has them."""
         if self.settings.layout == "chw":
             array = array.transpose(1, 2, 0)
         if self.settings.channels == "bgr":

@@ -160,7 +160,8 @@ def _own_readings(fields: Any, *, channels: int, rate_hz: float | None, rows_max
     if "values" not in fields:
         raise MessageError("missing_field", "values; `fields` says where they are in JSON that is not ours")
     rows = _rows(fields["values"], channels, rows_max)
-    return _marked(rows, *_own_marks(fields), rate_hz)
+    seq, t = _own_marks(fields)
+    return _marked(rows, seq, t, rate_hz)
 
 
 def _own_marks(fields: dict[str, Any]) -> tuple[int | None, float | None]:
