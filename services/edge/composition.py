@@ -130,7 +130,9 @@ def compose(
             journal=journal, outbox=outbox, exits=exits, metrics=metrics, devices=base.devices, traces=base.traces
         )
         audit_queue = AuditQueue(length_max=settings.edge.audit.queue_length_max, metrics=metrics)
-        maker = EscalationMaker(site=base.site, worker=spool.worker, network_id=manifest.network_id)
+        maker = EscalationMaker(
+            site=base.site, worker=spool.worker, network_id=manifest.network_id, top=settings.edge.label_top
+        )
         escalations = _escalations(base, journal, outbox, finals, audit_queue, maker)
         observer = _observer(base, maker, audit_queue)
         pipeline = Pipeline(

@@ -89,7 +89,7 @@ class Pipeline:
         self._edge, self._partitions = settings.edge, settings.redis.partitions
         self._samples, self._exits, self._journal, self._outbox = samples, exits, journal, outbox
         self._escalations, self._observer = escalations, observer
-        self._labels = LabelMaker(manifest)
+        self._labels = LabelMaker(manifest, top=settings.edge.label_top)
         self._last_exit = len(manifest.exits) - 1
 
     def decide(self, arrivals: Sequence[Arrival]) -> Decided:
@@ -164,6 +164,7 @@ class Pipeline:
             confidence=float(result.confidence[row]),
             in_domain=bool(result.in_domain[row]),
             captured_at=sample.captured_at,
+            probabilities=None if result.probabilities is None else result.probabilities[row],
         )
         payload = label.encode()
         decided.batch.rows.append(self._row(sample, payload, None, None))
@@ -179,6 +180,7 @@ class Pipeline:
             confidence=confidence,
             in_domain=in_domain,
             captured_at=sample.captured_at,
+            probabilities=None if result.probabilities is None else result.probabilities[row],
         )
         payload = label.encode()
         traceparent = decided.observed.spans.traceparent(sample.key)

@@ -308,6 +308,12 @@ class EdgeSettings(Section):
         description="Last inputs kept in memory for `dewpoint explain`; whoever reaches the metrics address sees them.",
     )
     inputs_kept_bytes_max: int = Field(64 << 20, ge=1 << 16, description="Memory that those may take.")
+    label_top: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="How many of the most probable classes labels carry, with their probabilities; 0: the label alone.",
+    )
     label_sinks: list[str] = Field(
         default_factory=lambda: ["mqtt"],
         min_length=1,
