@@ -101,12 +101,11 @@ class SensorKind(ReadingKind):
             if not isinstance(document, dict) or "values" not in document:
                 raise MessageError("missing_field", "values; `fields.values` says where else they are")
             return self._checked(*_table(document["values"], channels, rows_max), "values")
-        if len(paths.values) == 1:
+        if len(paths.values) == 1 and channels > 1:
             found = paths.values[0].find(document)
-            if channels > 1 and not isinstance(found, list):
+            if not isinstance(found, list):
                 raise MessageError("wrong_shape", f"{paths.values[0]}: {brief(found)} instead of {channels} values")
-            if channels > 1:
-                return self._checked(*_table(found, channels, rows_max), str(paths.values[0]))
+            return self._checked(*_table(found, channels, rows_max), str(paths.values[0]))
         columns = [path.find(document) for path in paths.values]
         lengths = {len(column) for column in columns if isinstance(column, list)}
         if len(lengths) > 1 or (lengths and any(not isinstance(c, list) and c is not None for c in columns)):

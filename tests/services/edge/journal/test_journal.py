@@ -246,7 +246,7 @@ def test_a_journal_of_version_3_goes_on_and_a_new_run_knows_no_monotonic_times_o
 
 def test_a_journal_of_version_4_goes_on_and_holds_channels(path: Path) -> None:
     with Journal(path) as journal:
-        journal.commit(Batch(rows=[new_row()]))
+        journal.commit(Batch(rows=[new_row(hard=False)]))
     with closing(sqlite3.connect(path)) as db:
         db.executescript("DROP TABLE channels; PRAGMA user_version = 4")
     state = ChannelState(
