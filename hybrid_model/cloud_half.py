@@ -73,6 +73,16 @@ class CloudHalf:
         return classes.cpu().numpy(), confidence.cpu().numpy()
 
     @torch.inference_mode()
+    def probabilities(self, features: Sequence[bytes]) -> NDArray[np.float32]:
+        """Packed features of N samples -> probabilities (N, K) float32, as `infer` takes the greatest of them.
+
+        Raises CutError as `infer` does.
+        """
+        if not features:
+            return np.empty((0, len(self.classes)), dtype=np.float32)
+        return torch.softmax(self._logits(features) / self.manifest.cloud_temperature, dim=1).cpu().numpy()
+
+    @torch.inference_mode()
     def logits(self, features: Sequence[bytes]) -> NDArray[np.float32]:
         """Packed features of N samples -> logits (N, K) float32. Raises CutError as `infer` does."""
         if not features:

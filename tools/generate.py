@@ -45,11 +45,11 @@ def _section(schema: Schema, path: list[str], section: Schema) -> Iterator[str]:
     yield "|---|---|---|---|"
     below: list[tuple[list[str], Schema]] = []
     for name, field in section["properties"].items():
-        resolved = _resolve(schema, field)
+        resolved = _resolve(schema, _only(field))
         items = _resolve(schema, resolved.get("items", {}))
         if "properties" in resolved:
             below.append(([*path, name], resolved))
-            kind, default = "section", "below"
+            kind, default = "section", "unset" if "anyOf" in field else "below"
         elif "properties" in items:
             below.append(([*path, f"{name}[]"], items))
             kind, default = "list of sections", "one, with its defaults"
@@ -65,6 +65,12 @@ def _default_of(path: list[str], name: str) -> Any:
     """A default that a factory makes, which a JSON schema does not show."""
     section: Any = Settings.model_fields[path[0]].annotation
     return section.model_fields[name].get_default(call_default_factory=True) if len(path) == 1 else None
+
+
+def _only(field: Schema) -> Schema:
+    """A field that is one thing or unset, as that thing."""
+    real = [one for one in field.get("anyOf", []) if one.get("type") != "null"]
+    return {**real[0], "description": field.get("description", "")} if len(real) == 1 and "$ref" in real[0] else field
 
 
 def _resolve(schema: Schema, field: Schema) -> Schema:

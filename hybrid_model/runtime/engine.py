@@ -64,12 +64,14 @@ class EdgeEngine:
         thresholds: Sequence[float] | None = None,
         guard: bool = True,
         force_cut: bool = False,
+        probabilities: bool = False,
     ) -> EdgeResult:
         """Runs batch (N, H, W, C) of the bundle's input shape and type, and decides stage by stage.
 
         `thresholds`: one per exit, in place of the bundle's. `guard`: a sample leaves only where the guard of the exit
         takes it in; without, its score alone decides, and `in_domain` is told all the same. `force_cut`: compute every
-        exit and the features of every sample; who leaves where, class and confidence stay the same. A sample with a
+        exit and the features of every sample; who leaves where, class and confidence stay the same. `probabilities`:
+        tell those of every class, at the exit that gave the class. A sample with a
         value that is not finite never leaves. Answers do not depend on what else is in the batch.
         Raises ValueError for another shape or type, or another number of thresholds.
         """
@@ -80,7 +82,9 @@ class EdgeEngine:
         parts = [slice(start, start + rows) for start in range(0, len(batch), rows)] or [slice(0, 0)]
 
         def run(part: slice) -> EdgeResult:
-            return self._walker.infer(batch[part], rules, may_leave[part], to_cut=force_cut, guard=guard)
+            return self._walker.infer(
+                batch[part], rules, may_leave[part], to_cut=force_cut, guard=guard, probabilities=probabilities
+            )
 
         if self._threads == 1 or len(parts) == 1:
             return joined([run(part) for part in parts])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hybrid_model.bundle import ops
 from hybrid_model.runtime.plan import Plan, Step
 from hybrid_model.runtime.protocol import EdgeResult
-from hybrid_model.runtime.staged import ExitRule, Walk
+from hybrid_model.runtime.staged import ExitRule, Walk, class_probabilities
 
 Array = npt.NDArray[Any]
 
@@ -133,10 +133,12 @@ class NativeWalker:
         *,
         to_cut: bool,
         guard: bool = True,
+        probabilities: bool = False,
     ) -> EdgeResult:
         """See `Walker.infer`."""
         packed = np.empty((len(batch), self._native.feature_bytes), dtype=np.uint8)
-        made = self._run(batch, rules, may_leave, to_cut, guard, None, None, packed, None, None, None)
+        logits = np.empty((len(batch), len(rules), self._classes), dtype=np.float32) if probabilities else None
+        made = self._run(batch, rules, may_leave, to_cut, guard, logits, None, packed, None, None, None)
         return EdgeResult(
             exit_index=made.exit_index,
             class_index=made.class_index,
@@ -147,6 +149,7 @@ class NativeWalker:
             features=[
                 row.tobytes() if there else None for row, there in zip(packed, made.at_cut.tolist(), strict=True)
             ],
+            probabilities=None if logits is None else class_probabilities(logits, made.exit_index, rules),
         )
 
     def _run(

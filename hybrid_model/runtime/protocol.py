@@ -25,6 +25,8 @@ class EdgeResult:
     finite; True where that exit has no guard.
     exit_classes (N, E) int32, -1 where an exit was not computed; exit_scores (N, E) float32, NaN there.
     features: packed bytes at the cut for escalated samples (with `force_cut` for all), else None.
+    probabilities (N, K) float32, where they were asked for: of every class at the exit that gave class and confidence;
+    NaN where its logits are not finite.
     """
 
     exit_index: npt.NDArray[np.int8]
@@ -34,6 +36,7 @@ class EdgeResult:
     exit_classes: npt.NDArray[np.int32]
     exit_scores: npt.NDArray[np.float32]
     features: list[bytes | None]
+    probabilities: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,7 @@ def joined(parts: list[EdgeResult]) -> EdgeResult:
     """The results of a batch's parts as one."""
     if len(parts) == 1:
         return parts[0]
+    told = [p.probabilities for p in parts if p.probabilities is not None]
     return EdgeResult(
         exit_index=np.concatenate([p.exit_index for p in parts]),
         class_index=np.concatenate([p.class_index for p in parts]),
@@ -62,6 +66,7 @@ def joined(parts: list[EdgeResult]) -> EdgeResult:
         exit_classes=np.concatenate([p.exit_classes for p in parts]),
         exit_scores=np.concatenate([p.exit_scores for p in parts]),
         features=[f for p in parts for f in p.features],
+        probabilities=np.concatenate(told) if len(told) == len(parts) else None,
     )
 
 
@@ -79,9 +84,11 @@ class Engine(Protocol):
         thresholds: Sequence[float] | None = None,
         guard: bool = True,
         force_cut: bool = False,
+        probabilities: bool = False,
     ) -> EdgeResult:
         """Decide for a batch (N, H, W, C); with `force_cut` compute every exit and the features of all.
 
+        With `probabilities` those of every class are told.
         A sample leaves at the first exit at which its score passes and, with `guard`, it is in the domain. Without
         `guard` it leaves by its score alone; `in_domain` is told all the same.
         """

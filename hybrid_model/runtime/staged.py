@@ -84,6 +84,7 @@ class Walker(Protocol):
         *,
         to_cut: bool,
         guard: bool = True,
+        probabilities: bool = False,
     ) -> EdgeResult:
         """The same run, as the edge's answers."""
 
@@ -145,12 +146,13 @@ class ReferenceWalker:
         *,
         to_cut: bool,
         guard: bool = True,
+        probabilities: bool = False,
     ) -> EdgeResult:
         """See `Walker.infer`."""
         walk = self.walk(batch, rules, may_leave, to_cut=to_cut, guard=guard)
         bits = self._plan.buffers[self._plan.cut_buffer].bits
         assert bits is not None
-        return answers(walk, rules, bits)
+        return answers(walk, rules, bits, probabilities=probabilities)
 
     def _measure(
         self,
@@ -175,7 +177,7 @@ class ReferenceWalker:
             walk.distances[rows[~np.isfinite(logits).all(axis=1)], number] = np.nan
 
 
-def answers(walk: Walk, rules: Sequence[ExitRule], cut_bits: int) -> EdgeResult:
+def answers(walk: Walk, rules: Sequence[ExitRule], cut_bits: int, *, probabilities: bool = False) -> EdgeResult:
     """Classes, confidences and packed features from a walk."""
     count = len(walk.exit_index)
     classes = np.where(walk.computed, walk.logits.argmax(axis=2), -1).astype(np.int32)
@@ -198,7 +200,21 @@ def answers(walk: Walk, rules: Sequence[ExitRule], cut_bits: int) -> EdgeResult:
         exit_classes=classes,
         exit_scores=walk.scores.astype(np.float32),
         features=features,
+        probabilities=class_probabilities(walk.logits, walk.exit_index, rules) if probabilities else None,
     )
+
+
+def class_probabilities(
+    logits: npt.NDArray[np.float32], exit_index: npt.NDArray[np.int8], rules: Sequence[ExitRule]
+) -> npt.NDArray[np.float32]:
+    """Of logits (N, E, K), the probabilities (N, K) float32 at the exit where a sample left, or at the last."""
+    answering = np.where(exit_index >= 0, exit_index, len(rules) - 1)
+    found = np.empty((len(logits), logits.shape[2]), dtype=np.float32)
+    for number, rule in enumerate(rules):
+        here = np.flatnonzero(answering == number)
+        if len(here):
+            found[here] = exits.softmax(logits[here, number], rule.temperature)
+    return found
 
 
 def bind(step: Step, source: TensorType) -> Kernel:

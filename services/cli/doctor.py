@@ -118,13 +118,20 @@ def _kernel(loaded: Settings, bundle: Bundle) -> Iterator[Finding]:
 def _inputs(loaded: Settings, name: str, manifest: Manifest) -> Iterator[Finding]:
     """What keeps an edge worker from starting with the inputs that the bundle `name` answers."""
     from services.edge.errors import EdgeError
-    from services.edge.ingest.decoding import payload_kind
+    from services.edge.ingest.decoding import ReadingKind, payload_kind
+    from services.edge.ingest.windows import channel_rule, window_rule
+    from services.edge.repeats import repeat_rule
 
     for source in loaded.edge.inputs:
         if (source.bundle or loaded.edge.bundle) != name:
             continue
         try:
-            payload_kind(manifest.input, source, loaded.limits)
+            repeat_rule(source, manifest)
+            kind = payload_kind(manifest.input, source, loaded.limits)
+            if isinstance(kind, ReadingKind):
+                window_rule(source, manifest.input)
+                rows_max = loaded.limits.reading_rows_max
+                channel_rule(source, manifest.input, kind.channel_names, rows_max=rows_max)
         except EdgeError as error:
             remedy = "change the input, or set its bundle (edge.bundle for all) to one that it can feed"
             yield Finding("input", "wrong", str(error), remedy)

@@ -88,6 +88,7 @@ def _of_dataset(name: str, number: int, split: str) -> npt.NDArray[Any]:
 def _of_file(path: Path, manifest: Manifest) -> npt.NDArray[Any]:
     import numpy as np
 
+    from hybrid_model.pixels import PictureRules
     from services.messages import MessageError
     from services.pictures import decode_picture
 
@@ -112,7 +113,7 @@ def _of_file(path: Path, manifest: Manifest) -> npt.NDArray[Any]:
     if manifest.input.kind == "sensor":
         raise ExplainError(f"{path}: {manifest.name} takes windows of readings; give an .npy file of {tuple(shape)}")
     try:
-        return decode_picture(raw, shape, resize=True).astype(dtype)
+        return decode_picture(raw, shape, rules=PictureRules()).astype(dtype)
     except MessageError as error:
         raise ExplainError(f"{path}: no picture that can be read (JPEG, PNG, WebP): {error}") from None
 

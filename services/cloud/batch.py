@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hybrid_model.cut import CutError
 from services.cloud.networks import Network
 from services.feature_stream import Answer, Delivery, one_line
@@ -22,10 +25,14 @@ class Job:
     delivery: Delivery
     escalation: Escalation
 
-    def answer(self, class_index: int, confidence: float) -> Answer:
-        """The reply that tells the edge worker the class."""
+    def answer(self, class_index: int, confidence: float, probabilities: NDArray[np.float32] | None = None) -> Answer:
+        """The reply that tells the edge worker the class; of `probabilities` (K,) as many as it asks for."""
         sample = self.escalation
-        reply = Reply(sample.device, sample.id, sample.attempt, class_index, confidence, None)
+        top = None
+        if probabilities is not None and sample.top:
+            best = np.argsort(-probabilities, kind="stable")[: sample.top]
+            top = tuple((int(one), min(1.0, max(0.0, float(probabilities[one])))) for one in best)
+        reply = Reply(sample.device, sample.id, sample.attempt, class_index, confidence, None, top)
         return Answer(self.delivery, sample.site, sample.worker, reply)
 
 
@@ -97,17 +104,24 @@ class JobReader:
 
 def infer(network: Network, jobs: Sequence[Job]) -> tuple[list[Answer], Broken | None]:
     """Run jobs as one batch: the answers, and the jobs that broke it or got no usable answer."""
+    features = [job.escalation.features for job in jobs]
+    probabilities: NDArray[np.float32] | None = None
     try:
-        classes, confidences = network.forward.infer([job.escalation.features for job in jobs])
+        if any(job.escalation.top for job in jobs):
+            probabilities = network.forward.probabilities(features)
+            classes, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        else:
+            classes, confidences = network.forward.infer(features)
     except CutError as error:
         return [], Broken(jobs, str(error), hopeless=True)
     except Exception as error:  # whatever a network raises, it must not take the worker along
         return [], Broken(jobs, f"{type(error).__name__}: {error}")
     answers: list[Answer] = []
     broken: list[Job] = []
-    for job, class_index, confidence in zip(jobs, classes, confidences, strict=True):
+    for row, (job, class_index, confidence) in enumerate(zip(jobs, classes, confidences, strict=True)):
         if math.isfinite(confidence):
-            answers.append(job.answer(int(class_index), min(1.0, max(0.0, float(confidence)))))
+            told = None if probabilities is None else probabilities[row]
+            answers.append(job.answer(int(class_index), min(1.0, max(0.0, float(confidence))), told))
         else:
             broken.append(job)
     return answers, Broken(broken, "the network's answer is not finite") if broken else None

@@ -35,6 +35,9 @@ class Forward(Protocol):
     def infer(self, features: Sequence[bytes], /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Run one batch. Raises CutError for features that are not of this network's cut."""
 
+    def probabilities(self, features: Sequence[bytes], /) -> NDArray[np.float32]:
+        """Of every class, (N, K) float32. Raises CutError as `infer` does."""
+
 
 @dataclass(frozen=True)
 class Network:

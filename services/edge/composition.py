@@ -137,7 +137,7 @@ def compose(
         repeat_rule(each, network.manifest)
         for each, network in zip(settings.edge.inputs, networks.of_inputs, strict=True)
     ]
-    labels = {each.network_id: LabelMaker(each.manifest) for each in networks.all}
+    labels = {each.network_id: LabelMaker(each.manifest, top=settings.edge.label_top) for each in networks.all}
     for network_id, name in networks.names.items():
         metrics.network_info.labels(network=network_id, bundle=name).set(1)
     first = networks.first
@@ -240,7 +240,12 @@ def _half(
     base: _Base, store: _Store, network: EdgeNetwork, exits: ExitControl, labels: LabelMaker, repeats: Repeats
 ) -> EdgeHalf:
     audit_queue = AuditQueue(length_max=base.settings.edge.audit.queue_length_max, metrics=base.metrics)
-    maker = EscalationMaker(site=base.site, worker=base.spool.worker, network_id=network.network_id)
+    maker = EscalationMaker(
+        site=base.site,
+        worker=base.spool.worker,
+        network_id=network.network_id,
+        top=base.settings.edge.label_top,
+    )
     return EdgeHalf(
         network=network,
         exits=exits,

@@ -179,6 +179,7 @@ class Pipeline:
             confidence=float(result.confidence[row]),
             in_domain=bool(result.in_domain[row]),
             captured_at=sample.captured_at,
+            probabilities=None if result.probabilities is None else result.probabilities[row],
         )
         payload = label.encode()
         decided.batch.rows.append(self._row(answered.half, sample, payload, None, None))
@@ -197,6 +198,7 @@ class Pipeline:
             confidence=confidence,
             in_domain=in_domain,
             captured_at=sample.captured_at,
+            probabilities=None if result.probabilities is None else result.probabilities[row],
         )
         known = half.repeats.of(sample, features)
         if known is not None:

@@ -4,7 +4,8 @@ Samples, escalations and replies are msgpack maps with a version `v`; labels, st
 read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageError` with a reason to count.
 """
 
-from services.messages.fields import SCHEMA_VERSION, MessageError, parse_json
+from services.messages.appearance import appearance, file_kind
+from services.messages.fields import SCHEMA_VERSION, MessageError, brief, parse_json
 from services.messages.home_assistant import (
     DeviceAnnouncement,
     announcement_topic,
@@ -34,7 +35,7 @@ from services.messages.names import (
     window_stream,
 )
 from services.messages.samples import Audit, Escalation, EscalationHead, Reply, Sample, decode_head, exit_answers
-from services.messages.topics import InputTopics, topic_filter, without_share
+from services.messages.topics import ChannelTopic, InputTopics, topic_filter, without_share
 from services.messages.traceparent import TRACEPARENT, traceparent
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "TRACEPARENT",
     "Audit",
     "Budget",
+    "ChannelTopic",
     "Control",
     "DeviceAnnouncement",
     "Escalation",
@@ -55,11 +57,14 @@ __all__ = [
     "Sample",
     "Status",
     "announcement_topic",
+    "appearance",
+    "brief",
     "control_topic",
     "decode_head",
     "device_of_level",
     "exit_answers",
     "file_id",
+    "file_kind",
     "frame_id",
     "home_assistant_status_topic",
     "input_topic",

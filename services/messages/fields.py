@@ -30,9 +30,9 @@ class MessageError(DewpointError, ValueError):
 
 
 def parse_json(payload: bytes) -> Any:
-    """JSON without NaN and infinities. Raises MessageError (not_json, not_finite)."""
+    """JSON without NaN and infinities, in UTF-8, UTF-16 or UTF-32. Raises MessageError (not_json, not_finite)."""
     try:
-        return json.loads(payload, parse_constant=_refuse_constant)
+        return _JSON.decode(payload.decode(json.detect_encoding(payload), "surrogatepass"))
     except MessageError:
         raise
     except (ValueError, RecursionError) as error:
@@ -41,6 +41,10 @@ def parse_json(payload: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise MessageError("not_finite", name)
+
+
+#: Made once: `json.loads` makes one a call where it is given a parameter.
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def pack(fields: dict[str, Any]) -> bytes:
@@ -75,9 +79,16 @@ def decode_object(payload: bytes) -> dict[str, Any]:
     return fields
 
 
+def brief(value: object) -> str:
+    """A value of JSON for a message of one line, however long or deep it is."""
+    if isinstance(value, list | dict):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    return repr(value[:100] if isinstance(value, str) else value)[:200]
+
+
 def bad(field: str, value: object) -> MessageError:
     """What to raise for a field that holds something else than it should."""
-    return MessageError("bad_field", f"{field}: {value!r}"[:200])
+    return MessageError("bad_field", f"{field}: {brief(value)}"[:200])
 
 
 def need(fields: Mapping[str, Any], field: str) -> Any:

@@ -24,6 +24,8 @@ from services.messages.fields import (
 )
 
 EXIT_MAX: Final = 63
+TOP_MAX: Final = 1000
+_TOP: Final = ("class", "label", "probability")
 
 LabelStatus = Literal["provisional", "final", "correction"]
 LabelReason = Literal["confident", "escalated", "reused", "rate_limited", "deadline", "offline", "shed", "failed"]
@@ -41,7 +43,8 @@ class Label:
 
     `exit` is the edge exit's number or "cloud"; `corrected` says that a final differs from the provisional before it;
     `bundle` is `NAME@NETWORK_ID`; `energy_j` is the estimated computation on the path to this label. `in_domain` is the
-    edge's finding, whoever gave the answer; none of a sample that an earlier version decided, which had none.
+    edge's finding, whoever gave the answer; none of a sample that an earlier version decided, which had none. `top`:
+    (class index, name, probability) of the most probable classes, the first first; None where labels carry none.
     `reused_from`: where the cloud's answer to another sample of the device was taken (`reused`), that sample's id.
     """
 
@@ -59,6 +62,7 @@ class Label:
     bundle: str
     energy_j: float | None
     in_domain: bool | None = None
+    top: tuple[tuple[int, str, float], ...] | None = None
     reused_from: str | None = None
 
     def encode(self) -> bytes:
@@ -80,6 +84,7 @@ class Label:
                 "bundle": self.bundle,
                 "energy_j": self.energy_j,
                 "in_domain": self.in_domain,
+                **({} if self.top is None else {"top": [dict(zip(_TOP, one, strict=True)) for one in self.top]}),
                 **reused,
             }
         )
@@ -106,8 +111,17 @@ class Label:
             bundle=text(fields, "bundle"),
             energy_j=or_none(fields, "energy_j", number),
             in_domain=None if fields.get("in_domain") is None else boolean(fields, "in_domain"),
+            top=_top(fields.get("top")),
             reused_from=None if fields.get("reused_from") is None else name(fields, "reused_from"),
         )
+
+
+def _top(value: Any) -> tuple[tuple[int, str, float], ...] | None:
+    if value is None:
+        return None
+    if type(value) is not list or len(value) > TOP_MAX or any(type(one) is not dict for one in value):
+        raise bad("top", value)
+    return tuple((integer(one, "class", least=0), text(one, "label"), share(one, "probability")) for one in value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from services.messages.traceparent import TRACEPARENT, traceparent
 
 DIMENSIONS_MAX: Final = 4
 EXITS_MAX: Final = 64
+TOP_MAX: Final = 1000
 ESCALATION_BYTES_MAX: Final = 1 << 20
 REPLY_BYTES_MAX: Final = 1 << 16
 #: An audit stands for 1 / share samples: a lie must not outweigh everything.
@@ -104,7 +105,8 @@ class Escalation:
     it; `captured_at` is epoch seconds. `key` is the id of the key under which the features are encrypted; none where
     they are plain. With `audit` it is a confident sample, to be checked and not answered. `traceparent`: where its
     trace goes on, if there is one. `guarded`: it is out of domain and the guard is on, so that it rises at any
-    threshold. On the wire `network_id` is the field `b`.
+    threshold. `top`: how many of the most probable classes the reply shall tell. On the wire `network_id` is the field
+    `b`.
     """
 
     id: str
@@ -120,16 +122,18 @@ class Escalation:
     audit: Audit | None = None
     traceparent: str | None = None
     guarded: bool = False
+    top: int = 0
 
     def encode(self) -> bytes:
         """The msgpack map `{v, id, site, worker, device, b, attempt, exits, features, captured_at}`.
 
-        Any `key`, any `audit: {exit, share}`, any `traceparent`, and `guarded` where it is true, follow.
+        Any `key`, any `audit: {exit, share}`, any `traceparent`, `guarded` where it is true, and `top` above 0, follow.
         """
         encrypted = {} if self.key is None else {"key": self.key}
         audited = {} if self.audit is None else {"audit": {"exit": self.audit.exit, "share": self.audit.share}}
         traced = {} if self.traceparent is None else {TRACEPARENT: self.traceparent}
         guarded = {"guarded": True} if self.guarded else {}
+        top = {"top": self.top} if self.top else {}
         return pack(
             {
                 "v": SCHEMA_VERSION,
@@ -146,6 +150,7 @@ class Escalation:
                 **audited,
                 **traced,
                 **guarded,
+                **top,
             }
         )
 
@@ -167,6 +172,7 @@ class Escalation:
             audit=_audit(fields.get("audit")),
             traceparent=traceparent(fields.get(TRACEPARENT)),
             guarded=fields.get("guarded") is True,  # for statistics: nothing else in it is a reason to lose a sample
+            top=_top_count(fields.get("top")),
         )
 
 
@@ -205,7 +211,10 @@ def decode_head(payload: bytes) -> EscalationHead:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The cloud's answer to one attempt: either `class_index` and `confidence`, or `error`."""
+    """The cloud's answer to one attempt: either `class_index` and `confidence`, or `error`.
+
+    `top`: (class index, probability) of the most probable classes, where the escalation asked for them.
+    """
 
     device: str
     id: str
@@ -213,9 +222,10 @@ class Reply:
     class_index: int | None
     confidence: float | None
     error: str | None
+    top: tuple[tuple[int, float], ...] | None = None
 
     def encode(self) -> bytes:
-        """The msgpack map `{v, device, id, attempt, class, confidence, error}`."""
+        """The msgpack map `{v, device, id, attempt, class, confidence, error}`, and any `top`."""
         return pack(
             {
                 "v": SCHEMA_VERSION,
@@ -225,6 +235,7 @@ class Reply:
                 "class": self.class_index,
                 "confidence": self.confidence,
                 "error": self.error,
+                **({} if self.top is None else {"top": [list(pair) for pair in self.top]}),
             }
         )
 
@@ -245,6 +256,7 @@ class Reply:
             class_index=integer(fields, "class", least=0) if answered else None,
             confidence=share(fields, "confidence") if answered else None,
             error=error,
+            top=_top(fields.get("top")) if answered else None,
         )
 
 
@@ -271,6 +283,20 @@ def _audit(value: Any) -> Audit | None:
     if found >= EXITS_MAX or not AUDIT_SHARE_MIN <= chance <= 1:
         raise bad("audit", value)
     return Audit(found, chance)
+
+
+def _top_count(value: Any) -> int:
+    """What cannot be told is not asked for: no reason to lose a sample."""
+    return value if type(value) is int and 0 < value <= TOP_MAX else 0
+
+
+def _top(value: Any) -> tuple[tuple[int, float], ...] | None:
+    if value is None:
+        return None
+    if type(value) is not list or len(value) > TOP_MAX or any(type(one) is not list or len(one) != 2 for one in value):
+        raise bad("top", value)
+    pairs = [{"class": one[0], "probability": one[1]} for one in value]
+    return tuple((integer(one, "class", least=0), share(one, "probability")) for one in pairs)
 
 
 def _exits(value: Any) -> tuple[tuple[int, float], ...]:

@@ -9,7 +9,7 @@ from typing import Final
 from services.messages.fields import MessageError
 from services.messages.names import device_of_level
 
-__all__ = ["InputTopics", "topic_filter", "without_share"]
+__all__ = ["ChannelTopic", "InputTopics", "topic_filter", "without_share"]
 
 _KNOWN_MAX: Final = 4096
 _TOPIC_CHARS_MAX: Final = 512
@@ -17,8 +17,8 @@ _SHARED: Final = re.compile(r"^\$share/[^/]+/")
 
 
 def topic_filter(topic: str, site: str) -> str:
-    """The MQTT filter of an input's topic: `{site}` filled in, `+` for the device."""
-    return topic.replace("{site}", site).replace("{device}", "+")
+    """The MQTT filter of an input's topic: `{site}` filled in, `+` for the device and for a channel."""
+    return topic.replace("{site}", site).replace("{device}", "+").replace("{channel}", "+")
 
 
 def without_share(topic: str) -> str:
@@ -57,11 +57,27 @@ class InputTopics:
         raise MessageError("unknown_topic", topic[:200])
 
 
+class ChannelTopic:
+    """Finds the channel in the topics of one input; `topic` as in the settings, with a level `{channel}`."""
+
+    def __init__(self, topic: str, site: str) -> None:
+        self._pattern = _pattern(topic, site)
+
+    def channel(self, topic: str) -> str:
+        """The channel's name, percent-decoded. Raises MessageError (unknown_topic, bad_device)."""
+        match = self._pattern.fullmatch(topic)
+        if match is None:
+            raise MessageError("unknown_topic", topic[:200])
+        return device_of_level(match["channel"])
+
+
 def _pattern(topic: str, site: str) -> re.Pattern[str]:
     levels = []
     for level in without_share(topic).split("/"):
         if level == "{device}":
             levels.append("(?P<device>[^/]*)")
+        elif level == "{channel}":
+            levels.append("(?P<channel>[^/]*)")
         elif level == "+":
             levels.append("[^/]*")
         elif level != "#":

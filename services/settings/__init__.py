@@ -7,6 +7,7 @@ values: a setting names the file that holds one.
 """
 
 from services.settings.home_assistant import HomeAssistantSettings
+from services.settings.inputs import FieldSettings, JoinSettings
 from services.settings.model import CONFIG_VARIABLE, Settings, load
 from services.settings.sections import (
     ConsoleSettings,
@@ -37,8 +38,10 @@ __all__ = [
     "ConsoleSettings",
     "ControlSettings",
     "EdgeSettings",
+    "FieldSettings",
     "HomeAssistantSettings",
     "InputSettings",
+    "JoinSettings",
     "LimitSettings",
     "LogSettings",
     "MetricsSettings",

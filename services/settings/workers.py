@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from services.budgets import BUDGETS
 from services.settings.home_assistant import HomeAssistantSettings
+from services.settings.inputs import FieldSettings, JoinSettings
 from services.settings.sections import Name, Section
 
 __all__ = [
@@ -54,7 +56,8 @@ class InputSettings(Section):
 
     topic: str = Field(
         "dewpoint/{site}/in/{device}",
-        description="Topic filter. `{site}` is the site's name; the level `{device}` is the device's name.",
+        description="Topic filter. `{site}` is the site's name; the level `{device}` is the device's name, and with "
+        "`join` the level `{channel}` the channel's.",
     )
     kind: str = Field(
         "sample",
@@ -93,15 +96,59 @@ class InputSettings(Section):
     )
     reuse_s: float = Field(30.0, gt=0, description="`reuse`: how long an answer is taken for those of later samples.")
     reuse_samples_max: int = Field(100, ge=1, description="`reuse`: samples in a row that may take it.")
-    fit: Literal["exact", "resize"] = Field(
-        "exact", description="Pictures of another size than the network's: refuse them, or scale them."
+    encoding: Literal["binary", "base64"] = Field(
+        "binary", description="`image`, `array`: the bytes as they are, or as text: base64, or a data URL."
+    )
+    fit: Literal["exact", "resize", "crop", "letterbox"] = Field(
+        "exact",
+        description="Pictures of another size than the network's: refuse them, stretch them, cut their middle out in "
+        "the network's proportions and scale it, or scale them whole and fill the rest with `background`.",
+    )
+    roi: list[float] | None = Field(
+        None,
+        min_length=4,
+        max_length=4,
+        description="The part of an upright picture that counts, as fractions of it: left, top, right, bottom.",
+    )
+    background: list[int] = Field(
+        default=[255, 255, 255],
+        min_length=3,
+        max_length=3,
+        description="Red, green and blue under transparent parts, and beside a picture with `letterbox`.",
+    )
+    range: list[float] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="Grey pictures: the values that become black and white, as [0, 65535] for all 16 bits; without it "
+        "pictures of more than 8 bits are refused.",
+    )
+    truncated: Literal["reject", "accept"] = Field(
+        "reject", description="A JPEG whose end is missing: refuse it, or take what is missing for grey."
+    )
+    channels: Literal["rgb", "bgr"] = Field(
+        "rgb", description="Order of the colours in what is sent; the network takes red first."
+    )
+    layout: Literal["hwc", "chw"] = Field(
+        "hwc", description="`array`: order of height, width and channels in what is sent; the network takes `hwc`."
+    )
+    scale: Literal["0..255", "0..1"] | None = Field(
+        None,
+        description="`array`: the range of what is sent, to be brought to 0 to 255 in the bundle's type; if unset, "
+        "values are taken as they are, and are of the bundle's type.",
     )
     shape: tuple[int, ...] | None = Field(
-        None, description="`array`: shape of the raw bytes; the bundle's input shape if unset."
+        None,
+        description="`array`: shape of the raw bytes, of the order that `layout` says; the bundle's input shape if "
+        "unset.",
     )
     dtype: Literal["uint8", "float32"] | None = Field(
         None, description="`array`: type of the raw bytes; the bundle's input type if unset."
     )
+    fields: FieldSettings = Field(
+        default_factory=FieldSettings, description="`image`, `sensor`: where things are in a payload of JSON."
+    )
+    join: JoinSettings | None = Field(None, description="`sensor`: one channel a topic, joined to rows.")
     window: WindowSettings = Field(default_factory=WindowSettings, description="`sensor`: how readings become samples.")
 
     @field_validator("topic")
@@ -114,13 +161,48 @@ class InputSettings(Section):
             raise ValueError("# stands alone as the last level")
         if any("+" in level and level != "+" for level in levels):
             raise ValueError("+ stands alone in its level")
+        if levels.count("{channel}") > 1:
+            raise ValueError("needs one level {channel} at most")
         return topic
+
+    @field_validator("roi")
+    @classmethod
+    def _part_of_it(cls, roi: list[float] | None) -> list[float] | None:
+        if roi is not None and not (0 <= roi[0] < roi[2] <= 1 and 0 <= roi[1] < roi[3] <= 1):
+            raise ValueError("is left, top, right, bottom, with 0 <= left < right <= 1 and 0 <= top < bottom <= 1")
+        return roi
+
+    @field_validator("background")
+    @classmethod
+    def _a_colour(cls, background: list[int]) -> list[int]:
+        if not all(0 <= level <= 255 for level in background):
+            raise ValueError("is red, green and blue, each from 0 to 255")
+        return background
+
+    @field_validator("range")
+    @classmethod
+    def _from_low_to_high(cls, values: list[float] | None) -> list[float] | None:
+        if values is not None and not (math.isfinite(values[0]) and math.isfinite(values[1]) and values[0] < values[1]):
+            raise ValueError("is the value of black, then the greater one of white")
+        return values
+
+    @model_validator(mode="after")
+    def _channels_by_topic(self) -> Self:
+        by_topic = "{channel}" in self.topic.split("/")
+        if self.join is None and by_topic:
+            raise ValueError("the level {channel} in the topic needs a section join")
+        if self.join is not None and not by_topic:
+            raise ValueError("join needs one level {channel} in the topic")
+        return self
 
 
 class LimitSettings(Section):
     """What no message may exceed."""
 
     payload_bytes_max: int = Field(4 << 20, ge=64, description="Bytes of an MQTT payload.")
+    image_pixels_min: int = Field(
+        64, ge=1, description="Pixels below which a picture is not scaled up, of the part that `roi` says."
+    )
     image_pixels_max: int = Field(16_000_000, ge=1, description="Pixels of a picture, read from its header.")
     reading_rows_max: int = Field(4096, ge=1, description="Rows of readings in one message.")
 
@@ -263,6 +345,12 @@ class EdgeSettings(Section):
         description="Last inputs kept in memory for `dewpoint explain`; whoever reaches the metrics address sees them.",
     )
     inputs_kept_bytes_max: int = Field(64 << 20, ge=1 << 16, description="Memory that those may take.")
+    label_top: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="How many of the most probable classes labels carry, with their probabilities; 0: the label alone.",
+    )
     label_sinks: list[str] = Field(
         default_factory=lambda: ["mqtt"],
         min_length=1,

@@ -22,6 +22,8 @@ from hybrid_model.bundle import BundleError, Manifest
 from hybrid_model.cut import CutError
 from hybrid_model.runtime import EdgeEngine
 from services import settings
+from services.edge.channels import TooManyPendingError
+from services.edge.errors import EdgeError
 from services.edge.ingest.decoding import payload_kind
 from services.edge.window import WindowRule, WindowState, advance
 from services.feature_stream import dead
@@ -45,6 +47,7 @@ from services.security.feature_keys import FeatureKeys, KeyUnknownError
 from services.settings import InputSettings, LimitSettings, SettingsError
 from services.sources.encodings import encode
 from services.traces.tracers import context_of, sampled, traceparent_of
+from tests.fuzz import inputs
 from tests.hybrid_model import small_bundle
 
 M = TypeVar("M", Sample, Escalation, Reply, Label, Status, Control)
@@ -353,6 +356,12 @@ TARGETS = [
     Target("payload_image_resized", payload_image_resized, (MessageError,), _resized_seeds, share=0.5),
     Target("payload_array", payload_array, (MessageError,), _array_seeds, share=0.5),
     Target("payload_sensor", payload_sensor, (MessageError,), _sensor_seeds),
+    Target("input_picture", inputs.picture, (MessageError,), inputs.picture_seeds),
+    Target("input_array", inputs.array, (MessageError,), inputs.array_seeds, share=0.3),
+    Target("input_fields", inputs.fields, (MessageError,), inputs.fields_seeds),
+    Target("input_channel", inputs.channel, (MessageError, TooManyPendingError), inputs.channel_seeds),
+    Target("input_path", inputs.path, (MessageError, EdgeError), inputs.path_seeds, share=0.5),
+    Target("appearance", inputs.looks, (), inputs.looks_seeds, share=0.5),
     Target("topic_level", topic_level, (MessageError,), _topic_seeds, share=0.5),
     Target("message_sample", message(Sample), (MessageError,), _sample_seeds),
     Target("message_escalation", message(Escalation), (MessageError,), _escalation_seeds),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybrid_model.pixels import opened, rgb_pixels, upright_size
+from hybrid_model.pixels import Fit, PictureRules, network_pixels, opened, rgb_pixels, upright_size
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -86,6 +86,20 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same():
     image = Image.new("RGB", (1600, 1200), (200, 120, 40))
     pixels = rgb_pixels(_file(image, "JPEG"), 32, 32)
     assert np.abs(pixels.astype(int) - (200, 120, 40)).max() <= 2
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("fit", ["resize", "crop", "letterbox"])
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(fit: Fit, channels: int):
+    image = _file(Image.new("RGB", (1920, 1080), (200, 120, 40)), "JPEG")
+    network_pixels(image, (32, 32, channels), PictureRules(fit=fit))
+    assert image.size == (240, 135)  # an eighth: what was decoded
+
+
+def test_of_a_part_as_many_pixels_are_decoded_as_it_takes():
+    image = _file(Image.new("RGB", (1920, 1080)), "JPEG")
+    network_pixels(image, (32, 32, 3), PictureRules(roi=(0.25, 0.25, 0.5, 0.5)))
+    assert image.size == (480, 270)  # of which the part is 120 x 68, twice what is wanted
 
 
 def test_damaged_exif_data_do_not_spoil_a_picture(monkeypatch):

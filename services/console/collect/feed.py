@@ -150,9 +150,11 @@ class Feed:
 
     def _input(self, topic: str, payload: bytes) -> None:
         index, device = self._topics.find(topic)
-        kind = self._inputs[index].kind
+        source = self._inputs[index]
+        kind = source.kind
         if kind == "sensor":
-            self._tails[index].take(device, payload)
+            if not source.fields.mapped and source.join is None:  # of other JSON the page shows labels alone
+                self._tails[index].take(device, payload)
         elif kind == "sample":
             sample = Sample.decode(payload)
             if len(sample.data) <= _PICTURE_BYTES_MAX:

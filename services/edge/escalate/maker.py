@@ -10,9 +10,10 @@ __all__ = ["EscalationMaker"]
 
 
 class EscalationMaker:
-    """Makes the escalations of one worker and network."""
+    """Makes the escalations of one worker and network; `top`: how many classes the replies shall tell."""
 
-    def __init__(self, *, site: str, worker: str, network_id: str) -> None:
+    def __init__(self, *, site: str, worker: str, network_id: str, top: int = 0) -> None:
+        self._top = top
         self._site, self._worker, self._network_id = site, worker, network_id
 
     def make(
@@ -42,4 +43,5 @@ class EscalationMaker:
             audit=audit,
             traceparent=traceparent,
             guarded=guarded,
+            top=0 if audit is not None else self._top,
         )

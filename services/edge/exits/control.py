@@ -63,7 +63,7 @@ class ExitControl:
         random: np.random.Generator | None = None,
     ) -> None:
         self._settings, self._engine, self._clock = settings.control, engine, clock
-        self._guard = settings.guard
+        self._guard, self._probabilities = settings.guard, settings.label_top > 0
         self._random = np.random.default_rng() if random is None else random
         self._pinned = pinned(settings, manifest)
         self._own = tuple(one.threshold for one in manifest.exits) if self._pinned is None else self._pinned
@@ -113,7 +113,9 @@ class ExitControl:
         else:
             points = mixed(position, len(batch), self._random)
             self._in_force = [path.thresholds(int(point)) for point in points]
-        result = decide(self._engine, batch, self._in_force, points, guard=self._guard)
+        result = decide(
+            self._engine, batch, self._in_force, points, guard=self._guard, probabilities=self._probabilities
+        )
         self._count(result)
         return result
 

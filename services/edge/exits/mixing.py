@@ -20,6 +20,7 @@ def decide(
     groups: npt.NDArray[np.int64],
     *,
     guard: bool,
+    probabilities: bool = False,
 ) -> EdgeResult:
     """Decide for a batch (N, H, W, C), each sample by the thresholds of its group; one call of the engine a group.
 
@@ -29,13 +30,16 @@ def decide(
         thresholds: Of each sample, one an exit.
         groups: (N,) int64; samples of one group have the same thresholds.
         guard: Whether none leaves that is out of domain.
+        probabilities: Whether those of every class are told.
 
     Raises ValueError as `EdgeEngine.infer` does.
     """
     rows = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    told = {"probabilities": True} if probabilities else {}
     if len(rows) == 1:
-        return engine.infer(batch, thresholds=thresholds[0], guard=guard)
-    result = joined([engine.infer(batch[some], thresholds=thresholds[some[0]], guard=guard) for some in rows])
+        return engine.infer(batch, thresholds=thresholds[0], guard=guard, **told)
+    parts = [engine.infer(batch[some], thresholds=thresholds[some[0]], guard=guard, **told) for some in rows]
+    result = joined(parts)
     order = np.argsort(np.concatenate(rows))
     return EdgeResult(
         exit_index=result.exit_index[order],
@@ -45,4 +49,5 @@ def decide(
         exit_classes=result.exit_classes[order],
         exit_scores=result.exit_scores[order],
         features=[result.features[row] for row in order],
+        probabilities=None if result.probabilities is None else result.probabilities[order],
     )

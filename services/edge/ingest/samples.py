@@ -14,18 +14,22 @@ from services.common.logs import SparseLog
 from services.edge.errors import StorageError
 from services.edge.ingest.decoding import ReadingKind, SampleKind, payload_kind
 from services.edge.ingest.inbox import Arrival
+from services.edge.ingest.join import TopicJoin, topic_join
 from services.edge.ingest.window_eviction import WindowEviction
-from services.edge.ingest.windows import WindowAssembly, window_rule
+from services.edge.ingest.windows import WindowAssembly, channel_rule, window_rule
 from services.edge.journal import Journal
 from services.edge.journal.in_hand import HASH_BYTES
 from services.edge.journal.records import Batch, Key, Rejection
 from services.edge.networks import Networks
+from services.edge.window import Window
 from services.messages import MessageError, window_id
 from services.metrics import DeviceNames, EdgeMetrics
 from services.settings import Settings
 
 __all__ = ["Candidate", "WholeSamples"]
 
+#: The reason of messages that are none of ours by the input's own settings: counted, and nothing else.
+NOT_MEANT: Final = "not_meant"
 #: Characters of a rejection's detail and topic that the journal keeps: senders choose both.
 _DETAIL_CHARS: Final = 500
 _TOPIC_CHARS: Final = 500
@@ -58,6 +62,11 @@ class WholeSamples:
         inputs = list(zip(settings.edge.inputs, networks.of_inputs, strict=True))
         self._kinds = [payload_kind(network.manifest.input, each, settings.limits) for each, network in inputs]
         edge = settings.edge
+        self._joins: dict[int, TopicJoin] = {
+            index: topic_join(each, kind, settings.site.name)
+            for index, (each, kind) in enumerate(zip(edge.inputs, self._kinds, strict=True))
+            if each.join is not None
+        }
         self._assemblies = {
             index: WindowAssembly(
                 stored=journal.windows,
@@ -66,6 +75,9 @@ class WholeSamples:
                 devices=devices,
                 channels=kind.shape[2],
                 network_id=_apart(networks, index),
+                by_channel=channel_rule(
+                    edge.inputs[index], kind.expected, kind.channel_names, rows_max=settings.limits.reading_rows_max
+                ),
             )
             for index, kind in enumerate(self._kinds)
             if isinstance(kind, ReadingKind)
@@ -94,6 +106,9 @@ class WholeSamples:
     def reject(self, arrival: Arrival, error: MessageError, batch: Batch) -> None:
         """Put a rejection into the batch, unless this very message was rejected before."""
         delivery = arrival.delivery
+        if error.reason == NOT_MEANT:
+            self._metrics.drops.labels(reason=NOT_MEANT).inc()
+            return
         if arrival.hash in self._journal.rejections or any(each.hash == arrival.hash for each in batch.rejections):
             self.redelivered("rejected")
             return
@@ -118,7 +133,8 @@ class WholeSamples:
             )
         )
         assembly = self._assemblies.get(arrival.input_index)
-        if assembly is not None and arrival.device:
+        # A joined row does without one bad value: its channel's last one is held.
+        if assembly is not None and arrival.device and arrival.input_index not in self._joins:
             assembly.reset(arrival.device)
 
     def redelivered(self, state: str) -> None:
@@ -153,9 +169,17 @@ class WholeSamples:
 
     def _windows(self, kind: ReadingKind, arrival: Arrival) -> list[Candidate]:
         delivery, device = arrival.delivery, arrival.device
-        readings = kind.readings(delivery.payload)
-        assembly = self._assemblies[arrival.input_index]
-        windows = assembly.feed(device, readings, _hash(delivery.payload))
+        assembly, join = self._assemblies[arrival.input_index], self._joins.get(arrival.input_index)
+        windows: list[Window] | None
+        if join is not None:
+            found = join.value(delivery.topic, delivery.payload)
+            if found.value is None:
+                return []
+            windows = assembly.feed_value(device, found.channel, found.t, found.value, received_at=delivery.received_at)
+        else:
+            readings = kind.readings(delivery.payload)
+            payload_hash = _hash(delivery.payload)
+            windows = assembly.feed(device, readings, payload_hash, received_at=delivery.received_at)
         if windows is None:
             self.redelivered("reading")
             return []

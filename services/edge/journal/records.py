@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from services.edge.channels import ChannelState
 from services.edge.window import WindowState
 
 __all__ = ["Batch", "Key", "Known", "Network", "NewRow", "Rejection", "State", "Unpublished", "WaitingRow"]
@@ -100,5 +101,6 @@ class Batch:
     rows: list[NewRow] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     windows: dict[str, WindowState] = field(default_factory=dict)
+    channels: dict[str, ChannelState] = field(default_factory=dict)
     marks: list[tuple[str, int, bytes]] = field(default_factory=list)
     done: Sequence[Key] = ()

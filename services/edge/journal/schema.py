@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["SCHEMA_VERSION", "bring_up"]
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS samples (
     n INTEGER PRIMARY KEY,
@@ -38,6 +38,10 @@ CREATE TABLE IF NOT EXISTS attempts (hash BLOB PRIMARY KEY, count INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS windows (
     device TEXT PRIMARY KEY, epoch INTEGER NOT NULL, high INTEGER, last_t REAL, marks BLOB NOT NULL,
     rows BLOB NOT NULL, channels INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS channels (
+    device TEXT PRIMARY KEY, names TEXT NOT NULL, times BLOB NOT NULL, held BLOB NOT NULL, pending BLOB NOT NULL,
+    done_t REAL, newest_t REAL
 );
 CREATE TABLE IF NOT EXISTS marks (
     n INTEGER PRIMARY KEY, device TEXT NOT NULL, mark INTEGER NOT NULL, payload_hash BLOB NOT NULL

@@ -1,7 +1,8 @@
-"""Where each device's readings stand, and the marks of its latest messages, in the journal."""
+"""Where each device's readings and channels stand, and the marks of its latest messages, in the journal."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from services.edge.channels import ChannelState
 from services.edge.journal.database import Database
 from services.edge.journal.records import Batch
 from services.edge.window import WindowState
@@ -28,7 +30,7 @@ class EvictedDevice:
 
 
 class StoredWindows:
-    """The journal's windows: `devices` and `marks`, how many are stored. Each method raises StorageError.
+    """The journal's windows and channels: `devices` and `marks`, how many are stored. Each method raises StorageError.
 
     Whoever changes something does it in one thread, the worker's. A device that is stored again is written behind all
     others: rowids of `windows` tell who has been silent the longest.
@@ -60,6 +62,26 @@ class StoredWindows:
             last_t,
             np.frombuffer(stored_marks, dtype=np.int64),
             np.frombuffer(rows, dtype=np.float32).reshape(-1, channels),
+        )
+
+    def channels_of(self, device: str, *, names: tuple[str, ...]) -> ChannelState:
+        """Where a device's channels stand; a fresh state where nothing is stored, or of channels of other names."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT names, times, held, pending, done_t, newest_t FROM channels WHERE device = ?", (device,)
+            ).fetchone()
+        if row is None or row[0] != json.dumps(names):
+            return ChannelState.empty(names)
+        _, times, held, pending, done_t, newest_t = row
+        return ChannelState(
+            names=names,
+            times=np.frombuffer(times, dtype=np.float64),
+            values=np.frombuffer(held, dtype=np.float32),
+            pending=tuple(
+                (t, int(channel), value) for t, channel, value in np.frombuffer(pending).reshape(-1, 3).tolist()
+            ),
+            done_t=done_t,
+            newest_t=newest_t,
         )
 
     def knows(self, device: str, mark: int, payload_hash: bytes) -> bool:
@@ -96,6 +118,16 @@ class StoredWindows:
                     state.rows.shape[1],
                 ),
             )  # fmt: skip
+        db.executemany(
+            "INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    device, json.dumps(state.names), state.times.tobytes(), state.values.tobytes(),
+                    np.array(state.pending, dtype=np.float64).tobytes(), state.done_t, state.newest_t,
+                )
+                for device, state in batch.channels.items()
+            ],
+        )  # fmt: skip
         if batch.marks:
             db.executemany("INSERT INTO marks (device, mark, payload_hash) VALUES (?, ?, ?)", batch.marks)
             self.marks += len(batch.marks)
@@ -120,6 +152,7 @@ class StoredWindows:
             ).fetchall()
             devices = [(device,) for device, _, _ in rows]
             db.executemany("DELETE FROM windows WHERE device = ?", devices)
+            db.executemany("DELETE FROM channels WHERE device = ?", devices)
             marks = db.executemany("DELETE FROM marks WHERE device = ?", devices).rowcount
             first = max(epoch + 1 for _, epoch, _ in rows)
             db.execute("UPDATE epochs SET first = MAX(first, ?)", (first,))

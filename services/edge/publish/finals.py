@@ -87,7 +87,7 @@ class Finals:
             exits.finalised(latency_s, by_cloud=label.exit == "cloud")
             if row.network in self._answers:
                 class_index = label.class_index if label.exit == "cloud" else None
-                self._answers[row.network].settled(row.key, class_index, label.confidence)
+                self._answers[row.network].settled(row.key, class_index, label.confidence, label.top)
             device = self._devices(row.key[0])
             self._metrics.exits.labels(device=device, exit=str(label.exit), reason=label.reason).inc()
             if label.exit == "cloud":

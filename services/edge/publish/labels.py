@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
 from services.edge.journal.records import Network
@@ -20,9 +23,10 @@ Settlement = Literal["rate_limited", "deadline", "offline", "shed", "failed"]
 
 
 class LabelMaker:
-    """Makes the labels of one bundle's edge half."""
+    """Makes the labels of one bundle's edge half; with `top` they carry the most probable classes."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, *, top: int = 0) -> None:
+        self._top = top
         self.bundle = f"{manifest.name}@{manifest.network_id}"
         self.network_id = manifest.network_id
         self.classes = tuple(manifest.classes)
@@ -47,6 +51,7 @@ class LabelMaker:
         confidence: float,
         in_domain: bool,
         captured_at: float,
+        probabilities: NDArray[np.float32] | None = None,
     ) -> Label:
         """The final label of a sample that left at an exit."""
         return Label(
@@ -64,7 +69,20 @@ class LabelMaker:
             bundle=self.bundle,
             energy_j=self._exit_energy_j[exit_index],
             in_domain=in_domain,
+            top=self._best(class_index, confidence, probabilities),
         )
+
+    def _best(
+        self, class_index: int, confidence: float, probabilities: NDArray[np.float32] | None
+    ) -> tuple[tuple[int, str, float], ...] | None:
+        """The most probable classes; the label's own first, with the same number. None of what is not finite."""
+        if not self._top or probabilities is None:
+            return None
+        if not np.isfinite(probabilities).all():
+            return ()
+        others = [int(one) for one in np.argsort(-probabilities, kind="stable") if one != class_index]
+        chosen = [(class_index, confidence), *((one, float(probabilities[one])) for one in others[: self._top - 1])]
+        return tuple((one, self.classes[one], _rounded(probability)) for one, probability in chosen)
 
     def provisional(
         self,
@@ -76,6 +94,7 @@ class LabelMaker:
         confidence: float,
         in_domain: bool,
         captured_at: float,
+        probabilities: NDArray[np.float32] | None = None,
     ) -> Label:
         """What the edge thinks of a hard sample at its deepest exit."""
         sure = self.confident(
@@ -86,6 +105,7 @@ class LabelMaker:
             confidence=confidence,
             in_domain=in_domain,
             captured_at=captured_at,
+            probabilities=probabilities,
         )
         return replace(sure, status="provisional", reason="escalated", energy_j=self._cut_energy_j)
 
@@ -104,6 +124,7 @@ def cloud_final(edge: Label, reply: Reply, network: Network) -> Label:
         corrected=reply.class_index != edge.class_index,
         decided_at=time.time(),
         energy_j=network.cloud_path_energy_j,
+        top=_of_cloud(reply, network),
     )
 
 
@@ -120,7 +141,15 @@ def reused_final(edge: Label, answer: KnownAnswer, classes: Sequence[str]) -> La
         corrected=answer.class_index != edge.class_index,
         decided_at=time.time(),
         reused_from=answer.id,
+        top=answer.top,
     )
+
+
+def _of_cloud(reply: Reply, network: Network) -> tuple[tuple[int, str, float], ...] | None:
+    """The classes that the reply tells; none where it tells none, as of an earlier version."""
+    if reply.top is None or any(one >= len(network.classes) for one, _ in reply.top):
+        return None
+    return tuple((one, network.classes[one], _rounded(probability)) for one, probability in reply.top)
 
 
 def edge_final(edge: Label, reason: Settlement) -> Label:

@@ -19,13 +19,17 @@ _DEVICES_MAX: Final = 4096
 
 @dataclass(slots=True, eq=False)
 class KnownAnswer:
-    """The cloud's answer to the sample `id`, whose features are known; `reused`: so often in a row since one rose."""
+    """The cloud's answer to the sample `id`, whose features are known; `reused`: so often in a row since one rose.
+
+    `top`: (class index, name, probability) of the most probable classes, where labels carry them.
+    """
 
     id: str
     features: bytes
     arrived_s: float
     class_index: int = -1
     confidence: float | None = None
+    top: tuple[tuple[int, str, float], ...] | None = None
     reused: int = 0
 
 
@@ -83,7 +87,13 @@ class KnownAnswers:
             while len(self._devices) > self._devices_max:
                 self._devices.popitem(last=False)
 
-    def settled(self, key: Key, class_index: int | None, confidence: float | None) -> None:
+    def settled(
+        self,
+        key: Key,
+        class_index: int | None,
+        confidence: float | None,
+        top: tuple[tuple[int, str, float], ...] | None = None,
+    ) -> None:
         """A hard sample has its final label; no class where the cloud did not give it."""
         device, sample = key
         with self._lock:
@@ -92,5 +102,5 @@ class KnownAnswers:
                 return
             asked, known.asked = known.asked, None
             if class_index is not None:
-                asked.class_index, asked.confidence = class_index, confidence
+                asked.class_index, asked.confidence, asked.top = class_index, confidence, top
                 known.answered = asked

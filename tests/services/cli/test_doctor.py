@@ -38,6 +38,22 @@ def test_nothing_is_wrong_where_all_is_there(tmp_path, good):
     assert {"settings", "bundle", "kernel", "MQTT broker", "Redis", "spool", "clock"} <= _found(findings).keys()
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ('fields = { values = ["a..b"] }', "fields.values[0] = 'a..b' is no JMESPath"),
+        ('topic = "in/{device}/{channel}"\njoin = { period_s = 5.0 }', "join.period_s 5 is not the bundle's 0.02"),
+    ],
+)
+def test_a_path_or_a_join_that_keeps_an_edge_worker_from_starting_is_found_before(tmp_path, settings, told):
+    config = tmp_path / "dewpoint.toml"
+    config.write_text(f'[edge]\nbundle = "har"\n[[edge.inputs]]\nkind = "sensor"\n{settings}\n')
+    [found] = [one for one in doctor.examine(config) if one.subject == "input"]
+    assert found.state == "wrong"
+    assert told in found.detail
+    assert "\n" not in found.detail
+
+
 def test_inputs_and_sinks_that_keep_an_edge_worker_from_starting_are_found_before(tmp_path, good):
     good["edge"] |= {"label_sinks": ["mqtt", "kafka"]}
     config = _config(tmp_path, **good)

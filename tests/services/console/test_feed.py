@@ -24,6 +24,7 @@ from services.settings import MqttSettings, Settings
 from tests.services.console.test_recent import label, png
 
 SITE = "hall"
+JOINED = {"kind": "sensor", "join": {"channels": ["x"], "period_s": 1.0}}
 
 
 def _settings(broker, **sections):
@@ -106,6 +107,17 @@ def test_readings_become_the_window_of_their_label(start, device, state, wait_fo
     device.publish(label_topic(SITE, "d"), label(device="d").encode())
     wait_for(lambda: state.recent.newest(1) and state.recent.newest(1)[0].input, "a label with its window")
     assert state.recent.newest(1)[0].input.shape == (4, 1)
+
+
+def test_readings_that_are_not_our_own_are_none_of_the_page_s_business(start, device, state, wait_for):
+    fields = {"values": ["x"]}
+    start(edge={"inputs": [{"kind": "sensor", "fields": fields}, {"topic": "raw/{device}/{channel}", **JOINED}]})
+    device.publish(input_topic(SITE, "d"), b'{"x": 1}')
+    device.publish("raw/d/x", b"21.5")
+    device.publish(label_topic(SITE, "d"), label(device="d").encode())
+    wait_for(lambda: state.recent.newest(1), "the label")
+    assert state.recent.newest(1)[0].input is None
+    assert state.refused == 0
 
 
 def test_the_set_point_is_left_retained_and_taken_away(start, mqtt_broker, state, wait_for):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.parametrize("mqtt_broker", ["mosquitto"], indirect=True
 #: A worker whose decoders fail as those written in C do, on what they are marked to fail on.
 FRAGILE = f"""
 import ctypes, time
-from services.edge.ingest.decoding import sensor
+from services.edge.ingest.decoding import paths
 from services.pictures import decode as image
 
 def fail(content):
@@ -38,7 +38,7 @@ def fail(content):
     if b"seizing" in content:
         ctypes.PyDLL(None).sleep(3600)  # with the interpreter's lock: no other thread runs
 
-open_picture, parse_json = image.Image.open, sensor.parse_json
+open_picture, parse_json = image.Image.open, paths.parse_json
 
 def open_fragile(file, **options):
     fail(file.getvalue())
@@ -48,7 +48,7 @@ def parse_fragile(payload):
     fail(payload)
     return parse_json(payload)
 
-image.Image.open, sensor.parse_json = open_fragile, parse_fragile
+image.Image.open, paths.parse_json = open_fragile, parse_fragile
 {RUN}
 """
 

@@ -130,6 +130,19 @@ def test_the_answer_of_the_devices_last_sample_is_taken_for_one_with_the_same_fe
     assert b"reused_from" not in final(site, "s-2").encode()
 
 
+def test_with_the_most_probable_classes_a_reused_label_carries_those_of_the_cloud(
+    site: Site, wait_for: WaitFor
+) -> None:
+    site.start_edge(**camera(**REUSE), label_top=2)
+    site.publish("cam", sample(1))
+    with site.cloud() as cloud:
+        cloud.answer(1, lambda one: replace(says(7)(one), top=((7, 0.9), (2, 0.1))))
+        answered(site, wait_for, "s-1")
+        site.publish("cam", again(1, "twin"))
+        answered(site, wait_for, "twin")
+    assert final(site, "twin").top == final(site, "s-1").top == ((7, "7", 0.9), (2, "2", 0.1))
+
+
 def test_while_the_answer_is_on_its_way_what_is_like_it_rises_too(site: Site, wait_for: WaitFor) -> None:
     site.start_edge(**camera(**REUSE))
     site.publish("cam", sample(1), again(1, "second"))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hybrid_model.pixels import opened, rgb_pixels
+from hybrid_model.pixels import PictureRules, opened, rgb_pixels
 from services.messages import MessageError
 from services.pictures import decode_picture, png_bytes, png_url, read_picture
 
@@ -57,7 +57,7 @@ def test_pixels_are_those_that_a_training_on_own_pictures_sees(tmp_path) -> None
     (tmp_path / "a.jpg").write_bytes(data)
     with opened(tmp_path / "a.jpg") as image:
         trained = rgb_pixels(image, 32, 32)
-    assert np.array_equal(decode_picture(data, (32, 32, 3), resize=True), trained)
+    assert np.array_equal(decode_picture(data, (32, 32, 3), rules=PictureRules()), trained)
 
 
 @pytest.mark.parametrize(("mode", "shape"), [("L", (8, 8, 3)), ("RGB", (8, 8, 1)), ("P", (8, 8, 3)), ("1", (8, 8, 1))])
@@ -78,7 +78,7 @@ def test_a_picture_of_another_size_is_refused_or_scaled() -> None:
     with pytest.raises(MessageError) as caught:
         decode_picture(picture((9, 8)), (8, 8, 1))
     assert reason(caught) == "wrong_shape"
-    assert decode_picture(picture((90, 80)), (8, 8, 1), resize=True).shape == (8, 8, 1)
+    assert decode_picture(picture((90, 80)), (8, 8, 1), rules=PictureRules()).shape == (8, 8, 1)
 
 
 def test_a_decompression_bomb_is_refused_by_its_header() -> None:
@@ -88,7 +88,7 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
     with pytest.raises(MessageError) as caught:
-        decode_picture(bomb, (8, 8, 1), resize=True)
+        decode_picture(bomb, (8, 8, 1), rules=PictureRules())
     assert reason(caught) == "too_many_pixels"
 
 
@@ -143,3 +143,32 @@ def test_a_picture_to_look_at_is_refused_by_its_size_or_content() -> None:
         read_picture(b"no picture", side_max=10)
     assert reason(caught) == "bad_image"
     assert read_picture(picture((8, 8, 3), mode="P"), side_max=10).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_picture_to_look_at_stands_upright(form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    picture_on_its_side = Image.new("RGB", (60, 40), "red")
+    picture_on_its_side.paste("blue", (0, 20, 60, 40))
+    picture_on_its_side.save(file, form, exif=exif)
+    shown = read_picture(file.getvalue(), side_max=30)
+    assert shown.shape == (30, 20, 3)
+    assert shown[15, 2].tolist()[2] > 200  # what was at the bottom is on the left
+    assert shown[15, -3].tolist()[0] > 200
+
+
+def test_in_a_picture_to_look_at_no_colour_shows_that_is_transparent() -> None:
+    file = io.BytesIO()
+    Image.new("P", (8, 8), 0).save(file, "PNG", transparency=0)
+    assert (read_picture(file.getvalue(), side_max=8) == 255).all()
+
+
+def test_a_picture_of_16_bits_to_look_at_is_not_all_white() -> None:
+    levels = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, "PNG")
+    shown = read_picture(file.getvalue(), side_max=8)
+    assert (shown[0, 0, 0], shown[-1, -1, 0]) == (0, 255)
+    assert 100 < shown[4, 0, 0] < 150

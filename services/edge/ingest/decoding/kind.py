@@ -16,6 +16,11 @@ from services.settings import InputSettings, LimitSettings
 
 __all__ = ["DTYPES", "Decoded", "PayloadKind", "ReadingKind", "SampleKind"]
 
+#: Settings that a kind has to name among those it takes: set for another, they would be without effect.
+_OF_SOME_KINDS: Final = frozenset(
+    ("encoding", "roi", "background", "range", "truncated", "channels", "layout", "scale", "fields", "join")
+)
+
 DTYPES: Final[dict[str, np.dtype[Any]]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 
 
@@ -47,11 +52,16 @@ class PayloadKind(abc.ABC):
 
     #: What `kind` of an input is in the settings.
     name: ClassVar[str]
+    #: Settings of some kinds alone that this one heeds.
+    takes: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, expected: Input, settings: InputSettings, limits: LimitSettings) -> None:
         self.expected, self.settings, self.limits = expected, settings, limits
         self.shape = tuple(expected.shape)
         self.dtype = DTYPES[expected.dtype]
+        for setting in sorted((settings.model_fields_set & _OF_SOME_KINDS) - self.takes):
+            if getattr(settings, setting) is not None:
+                raise self.refuse(f"`{setting}` means nothing for kind {self.name!r}; take it out")
         self.check()
 
     def check(self) -> None:
@@ -82,6 +92,11 @@ class ReadingKind(PayloadKind):
         """Readings make up rows of float32: the bundle must take (1, W, C)."""
         if self.shape[0] != 1 or self.expected.dtype != "float32":
             raise self.refuse(f"the bundle takes {self.wanted}, which readings cannot make up")
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What each channel is called, for messages."""
+        return self.expected.channels or tuple(map(str, range(self.shape[2])))
 
     @abc.abstractmethod
     def readings(self, payload: bytes) -> Readings:

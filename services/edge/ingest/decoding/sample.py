@@ -8,7 +8,7 @@ from hybrid_model.bundle import Input
 from services.edge.ingest.decoding.array import ArrayKind
 from services.edge.ingest.decoding.image import ImageKind
 from services.edge.ingest.decoding.kind import Decoded, SampleKind
-from services.messages import Sample
+from services.messages import MessageError, Sample, appearance
 from services.settings import InputSettings, LimitSettings
 
 __all__ = ["EnvelopeKind"]
@@ -18,24 +18,38 @@ class EnvelopeKind(SampleKind):
     """`services.messages.Sample` as msgpack. Its id makes a redelivery the same sample."""
 
     name = "sample"
+    takes = frozenset(("roi", "background", "range", "truncated", "channels", "layout", "scale"))
 
     def __init__(self, expected: Input, settings: InputSettings, limits: LimitSettings) -> None:
         super().__init__(expected, settings, limits)
         # What an envelope holds is known only when it comes: neither has to fit the bundle beforehand.
-        self._image = _Unchecked(expected, settings, limits)
-        self._array = ArrayKind(expected, InputSettings(kind="array"), limits)
+        self._image = _UncheckedImage(expected, settings, limits)
+        own = {"kind": "array", "shape": None, "dtype": None}
+        self._array = _UncheckedArray(expected, settings.model_copy(update=own), limits)
 
     def sample(self, payload: bytes, received_at: float) -> Decoded:
         """The sample in the envelope."""
-        sample = Sample.decode(payload)
+        try:
+            sample = Sample.decode(payload)
+        except MessageError as error:
+            if error.reason != "not_msgpack":
+                raise
+            raise MessageError(error.reason, f"{error.detail[:100]}; {appearance(payload)}") from None
         if sample.kind == "image":
             array = self._image.pixels(sample.data)
         else:
-            array = self._array.values(sample.data, sample.shape or self.shape, sample.dtype or self.expected.dtype)
+            dtype = sample.dtype or self.expected.dtype
+            array = self._array.values(sample.data, sample.shape or self._array.raw_shape, dtype)
         content = None if sample.traceparent is None else replace(sample, traceparent=None).encode()
         return Decoded(sample.id, sample.captured_at, array, sample.traceparent, content)
 
 
-class _Unchecked(ImageKind):
+class _UncheckedImage(ImageKind):
+    takes = EnvelopeKind.takes
+
     def check(self) -> None:
-        pass
+        self._prepare()
+
+
+class _UncheckedArray(ArrayKind):
+    takes = EnvelopeKind.takes

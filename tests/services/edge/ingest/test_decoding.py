@@ -151,6 +151,8 @@ def test_a_single_channel_needs_no_list() -> None:
         (b'{"values": [1, 2, "3"]}', "bad_field"),
         (b'{"values": [1, 2, null]}', "bad_field"),
         (b'{"values": [true, true, false]}', "bad_field"),
+        (b'{"values": [1, true, 2.5]}', "bad_field"),
+        (b'{"values": [[1, 2, 3], [1, false, 3]]}', "bad_field"),
         (b'{"values": {"x": 1}}', "bad_field"),
         (b'{"values": [[[1], [2], [3]]]}', "wrong_shape"),
         (b'{"values": [1, 2, 3], "seq": -1}', "bad_field"),

@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from services.edge.channels import ChannelState
 from services.edge.errors import EdgeError, StorageError
 from services.edge.journal.records import Batch, Key, Network, NewRow, Rejection
 from services.edge.journal.samples import Journal
@@ -241,6 +242,31 @@ def test_a_journal_of_version_3_goes_on_and_a_new_run_knows_no_monotonic_times_o
         assert [row.arrived_s for row in journal.waiting(limit=9)] == [None, 12.5]
         journal.begin_run()
         assert [row.arrived_s for row in journal.waiting(limit=9)] == [None, None]
+
+
+def test_a_journal_of_version_4_goes_on_and_holds_channels(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.commit(Batch(rows=[new_row(hard=False)]))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("DROP TABLE channels; PRAGMA user_version = 4")
+    state = ChannelState(
+        ("a", "b"),
+        np.array([1.5, np.nan]),
+        np.array([2.5, 0], np.float32),
+        ((2.0, 1, 7.25),),
+        done_t=1.75,
+        newest_t=2.0,
+    )
+    with Journal(path) as journal:
+        assert journal.counts["final"] == 1
+        journal.commit(Batch(channels={"phone": state}))
+        found = journal.windows.channels_of("phone", names=("a", "b"))
+        assert found.times.tolist()[0] == 1.5
+        assert np.isnan(found.times[1])
+        assert found.values.tolist() == [2.5, 0]
+        assert (found.pending, found.done_t, found.newest_t) == (state.pending, 1.75, 2.0)
+        other = journal.windows.channels_of("phone", names=("b", "a"))
+        assert (other.pending, other.done_t) == ((), None)
 
 
 def test_a_journal_of_a_later_version_is_refused(path: Path) -> None:
