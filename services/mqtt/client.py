@@ -19,9 +19,19 @@ from services.security.secret_files import read_secret
 from services.security.tls import make_context
 from services.settings import MqttSettings
 
-__all__ = ["FIVE", "THREE", "BufferedSocket", "last_error", "make_client", "pairs_of", "user_properties"]
+__all__ = [
+    "FIVE",
+    "THREE",
+    "BufferedClient",
+    "BufferedSocket",
+    "last_error",
+    "make_client",
+    "pairs_of",
+    "user_properties",
+]
 
 _BUFFER_BYTES = 1 << 16
+_UNSENT_BYTES_MAX = 1 << 18
 _PAIRS_MAX = 16
 _PAIR_CHARS_MAX = 128
 FIVE = MQTTProtocolVersion.MQTTv5
@@ -30,9 +40,9 @@ THREE = MQTTProtocolVersion.MQTTv311
 
 def make_client(
     settings: MqttSettings, protocol: MQTTProtocolVersion, *, client_id: str, persistent: bool, will: Message | None
-) -> Client:
+) -> BufferedClient:
     """A client that `reconnect()` will connect; it writes only in `loop_write()`. Raises SettingsError."""
-    client = _BufferedClient(
+    client = BufferedClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         clean_session=None if protocol == FIVE else not persistent,
@@ -83,11 +93,12 @@ def pairs_of(properties: Properties | None) -> tuple[tuple[str, str], ...]:
     return tuple(islice(short, _PAIRS_MAX))
 
 
-class _BufferedClient(Client):
+class BufferedClient(Client):
     """paho reads a packet in at least three small pieces, each a system call; this one reads what there is at once.
 
     `_create_socket` and `_ssl_wrap_socket` are no public interface. Should paho stop calling them, reads become slower
-    and the reason why a server refuses is no longer known; nothing else changes.
+    and the reason why a server refuses is no longer known; nothing else changes. Nor are `_in_packet`, `_out_messages`
+    and their lock: where they are missing, `between_packets` is False, and paho reads every packet.
     """
 
     tls_context: ssl.SSLContext | None = None
@@ -97,6 +108,20 @@ class _BufferedClient(Client):
         self.last_socket = None
         self.last_socket = BufferedSocket(super()._create_socket())
         return self.last_socket
+
+    @property
+    def between_packets(self) -> bool:
+        """Whether paho holds no part of a packet, and whoever else reads one whole packet may do so."""
+        try:
+            return not self._in_packet["command"] and self._out_messages is not None
+        except (AttributeError, KeyError, TypeError):
+            return False
+
+    def acknowledged(self, packet_id: int) -> None:
+        """The broker has acknowledged a message that was published here: paho is not to send it again."""
+        with self._out_message_mutex:
+            if self._out_messages.pop(packet_id, None) is not None:
+                self._inflight_messages -= 1
 
     def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
         """What paho does, but for the socket, which paho leaves open where the handshake fails."""
@@ -112,10 +137,12 @@ class _BufferedClient(Client):
 
 
 class BufferedSocket:
-    """A non-blocking socket whose `recv` is served from a buffer; all else is the socket's own.
+    """A non-blocking socket with buffers for both directions; all else is the socket's own.
 
     While it is `paused`, nothing seems to have come. paho reads as many packets at a time as it awaits
     acknowledgements, and asks nobody in between whether there is room for them.
+
+    What paho sends, packet by packet, is kept until `flush`, which writes it all at once.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -123,7 +150,38 @@ class BufferedSocket:
         self._sock = sock
         self._buffer = b""
         self._at = 0
+        self._unsent = bytearray()
         self.error: OSError | None = None
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were handed to `send`, and wait for `flush`."""
+        return len(self._unsent)
+
+    def send(self, data: bytes | bytearray) -> int:
+        """Keep what is to be written; all of it, but where too much waits. Raises BlockingIOError then."""
+        if len(self._unsent) >= _UNSENT_BYTES_MAX:
+            raise BlockingIOError
+        self._unsent += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Write what the socket takes now. Raises OSError where the connection is broken."""
+        while self._unsent:
+            try:
+                written = self._sock.send(self._unsent)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as error:
+                self.error = error
+                raise
+            del self._unsent[:written]
+
+    def close(self) -> None:
+        """Write what the socket takes, a DISCONNECT above all, and close it."""
+        with contextlib.suppress(OSError):
+            self.flush()
+        self._sock.close()
 
     def recv(self, size: int) -> bytes:
         """At most `size` bytes; b"" at the end of the connection. Raises as the socket does where there is nothing."""
@@ -136,6 +194,25 @@ class BufferedSocket:
         taken = self._buffer[self._at : self._at + size]
         self._at += len(taken)
         return taken
+
+    @property
+    def buffer(self) -> tuple[bytes, int]:
+        """What was received and not read yet: the bytes, and where they begin."""
+        return self._buffer, self._at
+
+    def read_up_to(self, at: int) -> None:
+        """All before this place of the buffer was read."""
+        self._at = at
+
+    def fill(self) -> bool:
+        """Receive, where nothing is left. False where there is nothing, or the connection is at its end or broken."""
+        if self.paused or self._at < len(self._buffer):
+            return not self.paused
+        try:
+            self._buffer, self._at = self._receive(_BUFFER_BYTES), 0
+        except OSError:
+            return False
+        return len(self._buffer) > 0
 
     def _receive(self, size: int) -> bytes:
         try:
@@ -163,7 +240,7 @@ class BufferedSocket:
 
 def last_error(client: Client) -> OSError | None:
     """What ended a client's last connection, where it was an error of the socket's."""
-    last = client.last_socket if isinstance(client, _BufferedClient) else None
+    last = client.last_socket if isinstance(client, BufferedClient) else None
     return None if last is None else last.error
 
 

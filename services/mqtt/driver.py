@@ -24,8 +24,17 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from services.common.backoff import BackOff
 from services.common.logs import SparseLog, get_logger
-from services.mqtt import refusals
-from services.mqtt.client import FIVE, THREE, BufferedSocket, last_error, make_client, pairs_of, user_properties
+from services.mqtt import packets, refusals
+from services.mqtt.client import (
+    FIVE,
+    THREE,
+    BufferedClient,
+    BufferedSocket,
+    last_error,
+    make_client,
+    pairs_of,
+    user_properties,
+)
 from services.mqtt.listener import Listener
 from services.mqtt.messages import Delivery, Filter, Message, Outcome
 from services.mqtt.publishes import Publish, PublishQueue
@@ -39,7 +48,6 @@ _PROTOCOLS: Final = {"auto": (FIVE, THREE), "5": (FIVE,), "3.1.1": (THREE,)}
 _READS_PER_TURN: Final = 64
 #: Reason codes of MQTT 5.
 _UNSUPPORTED_VERSION: Final = 0x84
-_NO_SUBSCRIBERS: Final = 0x10
 _SESSION_TAKEN_OVER: Final = 0x8E
 _TICK_S: Final = 1.0
 _GOODBYE_TIMEOUT_S: Final = 2.0
@@ -177,18 +185,27 @@ class Driver:
         _pause(sock, not reading)
         pending = reading and _pending(sock)
         self._waiter.about_to_sleep()
-        events = (READ if reading else 0) | (WRITE if client.want_write() else 0)
+        events = (READ if reading else 0) | (WRITE if _wants_to_write(client) else 0)
         ready = self._waiter.wait(0.0 if pending or self._work_is_due() else self._tick_s(), sock, events)
         if ready & READ or pending:
             self._read(client)
-        if ready & WRITE or (client.socket() is not None and client.want_write()):
-            client.loop_write()
+        if ready & WRITE or (client.socket() is not None and _wants_to_write(client)):
+            self._write(client)
         if reading and client.socket() is not None:
             client.loop_misc()
         if self._attempt_deadline is not None and time.monotonic() >= self._attempt_deadline:
             self._attempt_deadline = None
             self._refused("no answer", for_good=False)
             self._hang_up()
+
+    def _write(self, client: BufferedClient) -> None:
+        """All that paho has to send, in one piece where the socket takes it."""
+        client.loop_write()
+        if client.socket() is not None and client.last_socket is not None:
+            try:
+                client.last_socket.flush()
+            except OSError:
+                self._hang_up()
 
     def _may_read(self) -> bool:
         return not self.usable.is_set() or self._listener.may_read()
@@ -205,11 +222,40 @@ class Driver:
             return _TICK_S
         return max(0.0, min(_TICK_S, self._attempt_deadline - time.monotonic()))
 
-    def _read(self, client: Client) -> None:
+    def _read(self, client: BufferedClient) -> None:
         for _ in range(_READS_PER_TURN):
             before = self._reads
-            client.loop_read()
+            self._read_messages(client)
+            if self._reads == before:
+                client.loop_read()
             if self._reads == before or client.socket() is None:
+                return
+
+    def _read_messages(self, client: BufferedClient) -> None:
+        """Messages and acknowledgements that lie whole in the buffer; whatever comes before another packet."""
+        sock = client.last_socket
+        if sock is None or self.open_generation is None or not client.between_packets or not sock.fill():
+            return
+        buffer, at = sock.buffer
+        five = self._protocols[0] == FIVE
+        while not sock.paused and (packet := packets.next_packet(buffer, at)) is not None:
+            kind = packet.first & 0xF0
+            if kind == packets.PUBLISH:
+                message = packets.publish(buffer, packet, five=five)
+                if message is None:
+                    return
+                at = packet.end
+                sock.read_up_to(at)
+                self._arrived(message)
+            elif kind == packets.PUBACK:
+                answer = packets.puback(buffer, packet)
+                if answer is None:
+                    return
+                at = packet.end
+                sock.read_up_to(at)
+                client.acknowledged(answer[0])
+                self._taken(*answer)
+            else:
                 return
 
     def _send_acknowledgements(self) -> None:
@@ -255,9 +301,9 @@ class Driver:
             if self.open_generation is not None:
                 self._send_acknowledgements()
             client.disconnect()
-            while client.socket() is not None and client.want_write() and time.monotonic() < deadline:
+            while client.socket() is not None and _wants_to_write(client) and time.monotonic() < deadline:
                 self._waiter.wait(_GOODBYE_TIMEOUT_S, client.socket(), WRITE)
-                client.loop_write()
+                self._write(client)
         self._hang_up()
 
     # What paho reports
@@ -378,47 +424,53 @@ class Driver:
         return True
 
     def _received(self, client: Client, data: object, message: MQTTMessage) -> None:
-        self._reads += 1
-        generation = self.open_generation
-        if generation is None:
-            return
-        if message.qos and message.mid in self._unacknowledged:
-            return  # sent again on this very connection (NATS does, after its ack_wait): it is in hand
         try:
             topic = message.topic
         except UnicodeDecodeError:
             topic = ""
-        delivery = Delivery(
-            topic,
-            bytes(message.payload),
-            message.qos,
-            message.retain,
-            message.dup,
-            generation,
-            time.time(),
-            message.mid,
-            properties=pairs_of(message.properties),
+        published = packets.Published(
+            topic, bytes(message.payload), message.qos, message.retain, message.dup, message.mid
         )
-        if message.qos:
-            self._unacknowledged[message.mid] = delivery
+        self._arrived(published, pairs_of(message.properties))
+
+    def _arrived(self, message: packets.Published, properties: tuple[tuple[str, str], ...] = ()) -> None:
+        self._reads += 1
+        generation = self.open_generation
+        if generation is None:
+            return
+        topic, payload, qos, retain, duplicate, packet_id = message
+        if qos and packet_id in self._unacknowledged:
+            return  # sent again on this very connection (NATS does, after its ack_wait): it is in hand
+        delivery = Delivery(
+            topic, payload, qos, retain, duplicate, generation, time.time(), packet_id, properties=properties
+        )
+        if qos:
+            self._unacknowledged[packet_id] = delivery
         self._listener.received(delivery)
         if not self._may_read():
-            _pause(client.socket(), True)
+            _pause(self._client.socket(), True)
 
     def _published(
         self, client: Client, data: object, packet_id: int, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        if not reason.is_failure:
+            self._taken(packet_id, reason.value)
+            return
         self._reads += 1
         publish = self._sent.pop(packet_id, None)
         if publish is not None:
-            outcome = Outcome.REFUSED if reason.is_failure else Outcome.ACKNOWLEDGED
-            if reason.is_failure:
-                self._sparse_log.warning(
-                    "mqtt_publish_refused", broker=self._broker, topic=publish.message.topic, reason=str(reason)
-                )
-            elif reason.value == _NO_SUBSCRIBERS:
-                outcome = Outcome.NO_SUBSCRIBERS
-            self._finish(publish, outcome)
+            self._sparse_log.warning(
+                "mqtt_publish_refused", broker=self._broker, topic=publish.message.topic, reason=str(reason)
+            )
+            self._finish(publish, Outcome.REFUSED)
+
+    def _taken(self, packet_id: int, reason: int) -> None:
+        """The broker has acknowledged a publish."""
+        self._reads += 1
+        publish = self._sent.pop(packet_id, None)
+        if publish is not None:
+            unheard = reason == packets.NO_SUBSCRIBERS
+            self._finish(publish, Outcome.NO_SUBSCRIBERS if unheard else Outcome.ACKNOWLEDGED)
 
     def _finish(self, publish: Publish, outcome: Outcome) -> None:
         self._tell(partial(self._publishes.finish, publish, outcome))
@@ -440,7 +492,7 @@ class Driver:
             return [(f.topic, SubscribeOptions(qos=f.qos, retainHandling=when[f.retained])) for f in filters]
         return [(f.topic, f.qos) for f in self._session.filters]
 
-    def _make_client(self) -> Client:
+    def _make_client(self) -> BufferedClient:
         client = make_client(
             self._settings,
             self._protocols[0],
@@ -451,6 +503,11 @@ class Driver:
         client.on_connect, client.on_disconnect = self._connack, self._disconnected
         client.on_subscribe, client.on_message, client.on_publish = self._suback, self._received, self._published
         return client
+
+
+def _wants_to_write(client: BufferedClient) -> bool:
+    sock = client.last_socket
+    return client.want_write() or (sock is not None and sock.unsent > 0)
 
 
 def _pending(sock: Any) -> bool:

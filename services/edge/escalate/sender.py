@@ -129,6 +129,8 @@ class Sender:
 
     def offer(self, escalations: Sequence[Escalation]) -> None:
         """Send these soon; their rows are committed."""
+        if not escalations:  # nearly always, where most leave at the edge: nobody is woken for that
+            return
         with self._lock:
             self._fresh.extend(escalations)
             self._leave_to_the_journal(_QUEUE_MAX if self._reachable else _QUEUE_AWAY_MAX)
