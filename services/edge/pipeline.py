@@ -172,7 +172,7 @@ class Pipeline:
 
     def _add_final(self, answered: Answered, row: int, decided: Decided) -> None:
         sample, result = answered.observed.samples[row], answered.observed.result
-        label = answered.half.labels.confident(
+        payload = answered.half.labels.confident_json(
             *sample.key,
             exit_index=int(result.exit_index[row]),
             class_index=int(result.class_index[row]),
@@ -181,7 +181,6 @@ class Pipeline:
             captured_at=sample.captured_at,
             probabilities=None if result.probabilities is None else result.probabilities[row],
         )
-        payload = label.encode()
         decided.batch.rows.append(self._row(answered.half, sample, payload, None, None))
         decided.finals.append((sample.key, payload))
         answered.left.append(sample.arrival)

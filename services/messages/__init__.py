@@ -5,7 +5,7 @@ read. Decoding trusts nothing: whatever is wrong with the bytes is a `MessageErr
 """
 
 from services.messages.appearance import appearance, file_kind
-from services.messages.fields import SCHEMA_VERSION, MessageError, brief, parse_json
+from services.messages.fields import SCHEMA_VERSION, MessageError, brief, encoded_json, parse_json
 from services.messages.home_assistant import (
     DeviceAnnouncement,
     announcement_topic,
@@ -62,6 +62,7 @@ __all__ = [
     "control_topic",
     "decode_head",
     "device_of_level",
+    "encoded_json",
     "exit_answers",
     "file_id",
     "file_kind",

@@ -66,9 +66,13 @@ def unpack(payload: bytes, *, any_version: bool = False) -> dict[str, Any]:
     return fields
 
 
+#: JSON of anything, always in the same form. Raises ValueError for NaN and infinity.
+encoded_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def encode_json(fields: dict[str, Any]) -> bytes:
     """An object as JSON, always in the same form."""
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return encoded_json(fields).encode()
 
 
 def decode_object(payload: bytes) -> dict[str, Any]:

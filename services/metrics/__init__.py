@@ -11,7 +11,7 @@ energies joules.
 
 from services.metrics.cloud import CloudMetrics
 from services.metrics.edge import EdgeMetrics
-from services.metrics.series import OTHER_DEVICE, DeviceNames, observe
+from services.metrics.series import OTHER_DEVICE, DeviceNames, observe, observe_all
 from services.metrics.server import Check, MetricsError, MetricsServer, Route
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "MetricsServer",
     "Route",
     "observe",
+    "observe_all",
 ]

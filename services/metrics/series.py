@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import Histogram
 
-__all__ = ["OTHER_DEVICE", "DeviceNames", "observe"]
+__all__ = ["OTHER_DEVICE", "DeviceNames", "observe", "observe_all"]
 
 #: The label `device` of all devices beyond those that have series of their own.
 OTHER_DEVICE: Final = "other"
@@ -35,6 +38,19 @@ class DeviceNames:
             if len(self._known) < self._devices_max:
                 self._known.add(device)
         return device if device in self._known else OTHER_DEVICE
+
+
+def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+    """`observe` each of `values`: one addition a bucket, where prometheus_client lets us at its buckets."""
+    try:
+        bounds, buckets, total = histogram._upper_bounds, histogram._buckets, histogram._sum
+    except AttributeError:  # they are no public interface
+        for value in values:
+            histogram.observe(value)
+        return
+    for place, count in Counter(bisect_left(bounds, value) for value in values).items():
+        buckets[place].inc(count)
+    total.inc(sum(values))
 
 
 def observe(histogram: Histogram, value: float, trace_id: str | None = None) -> None:

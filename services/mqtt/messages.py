@@ -58,7 +58,8 @@ class Message:
     properties: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.topic or any(sign in self.topic for sign in "+#\0") or len(self.topic) > 16_000:
+        topic = self.topic
+        if not topic or "+" in topic or "#" in topic or "\0" in topic or len(topic) > 16_000:
             raise ValueError(f"not a topic to publish to: {self.topic[:200]!r}")
 
 

@@ -25,7 +25,7 @@ class PublishQueue:
 
     def __init__(self, owed_max: int) -> None:
         self._owed_max = owed_max
-        self._owed = 0
+        self._owed = self._waiting = 0
         self._room = threading.Condition()
         self._queue: deque[Publish] = deque()
 
@@ -41,7 +41,7 @@ class PublishQueue:
         """Queue one. False if there is no room for it within `timeout_s`."""
         with self._room:
             if self._owed >= self._owed_max and not (
-                timeout_s > 0 and self._room.wait_for(lambda: self._owed < self._owed_max, timeout_s)
+                timeout_s > 0 and self._wait_for(lambda: self._owed < self._owed_max, timeout_s)
             ):
                 return False
             self._owed += 1
@@ -66,11 +66,20 @@ class PublishQueue:
         """One is no longer owed; tell whoever wants to know."""
         with self._room:
             self._owed -= 1
-            self._room.notify_all()
+            if self._waiting:
+                self._room.notify_all()
         if publish.on_done is not None:
             publish.on_done(outcome)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is owed. False if that takes longer."""
         with self._room:
-            return self._room.wait_for(lambda: self._owed == 0, timeout_s)
+            return self._wait_for(lambda: self._owed == 0, timeout_s)
+
+    def _wait_for(self, satisfied: Callable[[], bool], timeout_s: float) -> bool:
+        """With the lock held."""
+        self._waiting += 1
+        try:
+            return self._room.wait_for(satisfied, timeout_s)
+        finally:
+            self._waiting -= 1

@@ -24,7 +24,7 @@ from services.settings import EdgeSettings, LimitSettings
 __all__ = ["Arrival", "Inbox"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Arrival:
     """A message that came in: of which input and device, or why nothing can be done with it.
 

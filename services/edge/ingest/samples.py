@@ -35,7 +35,7 @@ _DETAIL_CHARS: Final = 500
 _TOPIC_CHARS: Final = 500
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Candidate:
     """A whole sample that may be new: `array` (H, W, C); `captured_at` epoch seconds; its envelope's trace."""
 

@@ -25,7 +25,7 @@ class Known:
     label: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewRow:
     """A decision for a key that is not there yet: with an escalation it will be `waiting`, else `final`.
 

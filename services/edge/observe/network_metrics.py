@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
@@ -15,7 +15,7 @@ from hybrid_model.runtime import EdgeResult
 from services.edge.ingest.samples import Candidate
 from services.edge.journal.records import Key
 from services.messages import Label
-from services.metrics import DeviceNames, EdgeMetrics, observe
+from services.metrics import DeviceNames, EdgeMetrics, observe, observe_all
 
 __all__ = ["NetworkMetrics"]
 
@@ -56,8 +56,11 @@ class NetworkMetrics:
             self._metrics.samples_received.labels(device=device).inc(count)
             # at 0 too, so that its first rise is seen
             self._metrics.samples_out_of_domain.labels(device=device).inc(outside[device])
+        confidences: dict[str, list[float]] = defaultdict(list)
         for device, confidence in zip(names, result.confidence.tolist(), strict=True):
-            self._confidence[device].observe(confidence)
+            confidences[device].append(confidence)
+        for device, values in confidences.items():
+            observe_all(self._confidence[device], values)
         exits = result.exit_index.tolist()
         for (device, exit_index), count in Counter(zip(names, exits, strict=True)).items():
             if exit_index >= 0:
@@ -66,14 +69,24 @@ class NetworkMetrics:
             self._metrics.exits.labels(device=names[row], exit=str(label.exit), reason=label.reason).inc()
             if label.corrected:
                 self._metrics.corrections.labels(device=names[row]).inc()
+        untraced: dict[str, list[float]] = {"edge": [], "provisional": []}
         for row, (device, sample, exit_index, latency_s) in enumerate(
             zip(names, samples, exits, latencies_s, strict=True)
         ):
             if exit_index >= 0 or row in spared:
-                observe(self._latency_s["edge"], latency_s, trace_id(sample.key))
+                path = "edge"
             elif self._provisional and sample.key not in shed:
+                path = "provisional"
                 self._metrics.provisionals.labels(device=device).inc()
-                observe(self._latency_s["provisional"], latency_s, trace_id(sample.key))
+            else:
+                continue
+            trace = trace_id(sample.key)
+            if trace:
+                observe(self._latency_s[path], latency_s, trace)
+            else:
+                untraced[path].append(latency_s)
+        for path, seconds in untraced.items():
+            observe_all(self._latency_s[path], seconds)
         for stage, (counter, joules) in enumerate(zip(self._stages, self._stage_energy_j, strict=True)):
             computed = int(np.count_nonzero((result.exit_index < 0) | (result.exit_index >= stage)))
             counter.inc(joules * computed)

@@ -200,4 +200,6 @@ class Outbox:
                 self._refused.inc()
                 if outgoing.key is not None:
                     queue.refused.append((time.monotonic() + _REFUSED_PAUSE_S, outgoing))
-        self.pump()
+            waiting = len(queue)
+        if waiting:
+            self.pump()

@@ -9,7 +9,16 @@ from importlib.metadata import version
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.metrics import OTHER_DEVICE, CloudMetrics, DeviceNames, EdgeMetrics, MetricsError, MetricsServer, observe
+from services.metrics import (
+    OTHER_DEVICE,
+    CloudMetrics,
+    DeviceNames,
+    EdgeMetrics,
+    MetricsError,
+    MetricsServer,
+    observe,
+    observe_all,
+)
 from services.servers import free_port
 from services.settings import MetricsSettings
 
@@ -112,3 +121,16 @@ def test_a_taken_address_is_one_line() -> None:
 def test_devices_beyond_the_bound_share_one_series() -> None:
     names = DeviceNames(2)
     assert [names(one) for one in ("a", "b", "c", "a", "d")] == ["a", "b", OTHER_DEVICE, "a", OTHER_DEVICE]
+
+
+def test_many_observations_at_once_are_as_one_after_the_other() -> None:
+    one, all_at_once = EdgeMetrics(), EdgeMetrics()
+    values = [0.0, 0.3, 0.31, 0.95, 0.999, 1.0, 1.0, 7.0]
+    for value in values:
+        one.confidence.labels(device="cam").observe(value)
+    observe_all(all_at_once.confidence.labels(device="cam"), values)
+    observe_all(all_at_once.confidence.labels(device="cam"), [])
+    name = "dewpoint_confidence"
+    assert [metric.samples for metric in all_at_once.registry.collect() if metric.name == name] == [
+        metric.samples for metric in one.registry.collect() if metric.name == name
+    ]

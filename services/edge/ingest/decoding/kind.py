@@ -24,7 +24,7 @@ _OF_SOME_KINDS: Final = frozenset(
 DTYPES: Final[dict[str, np.dtype[Any]]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Decoded:
     """One whole sample: `array` (H, W, C) of the bundle's type; `captured_at` epoch seconds.
 
