@@ -26,8 +26,8 @@ __all__ = [
     "BufferedSocket",
     "last_error",
     "make_client",
+    "packed_user_properties",
     "pairs_of",
-    "user_properties",
 ]
 
 _BUFFER_BYTES = 1 << 16
@@ -75,13 +75,14 @@ def make_client(
     return client
 
 
-def user_properties(pairs: Sequence[tuple[str, str]]) -> Properties | None:
-    """User properties of a publish of MQTT 5; none where there are none."""
+def packed_user_properties(pairs: Sequence[tuple[str, str]]) -> bytes:
+    """The properties of a publish of MQTT 5 as bytes."""
     if not pairs:
-        return None
+        return b"\0"
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.UserProperty = list(pairs)
-    return properties
+    packed: bytes = properties.pack()  # type: ignore[no-untyped-call]
+    return packed
 
 
 def pairs_of(properties: Properties | None) -> tuple[tuple[str, str], ...]:
@@ -97,8 +98,8 @@ class BufferedClient(Client):
     """paho reads a packet in at least three small pieces, each a system call; this one reads what there is at once.
 
     `_create_socket` and `_ssl_wrap_socket` are no public interface. Should paho stop calling them, reads become slower
-    and the reason why a server refuses is no longer known; nothing else changes. Nor are `_in_packet`, `_out_messages`
-    and their lock: where they are missing, `between_packets` is False, and paho reads every packet.
+    and the reason why a server refuses is no longer known; nothing else changes. Nor is `_in_packet`: where it
+    is missing, `between_packets` is False, and paho reads every packet.
     """
 
     tls_context: ssl.SSLContext | None = None
@@ -113,15 +114,9 @@ class BufferedClient(Client):
     def between_packets(self) -> bool:
         """Whether paho holds no part of a packet, and whoever else reads one whole packet may do so."""
         try:
-            return not self._in_packet["command"] and self._out_messages is not None
+            return not self._in_packet["command"]
         except (AttributeError, KeyError, TypeError):
             return False
-
-    def acknowledged(self, packet_id: int) -> None:
-        """The broker has acknowledged a message that was published here: paho is not to send it again."""
-        with self._out_message_mutex:
-            if self._out_messages.pop(packet_id, None) is not None:
-                self._inflight_messages -= 1
 
     def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
         """What paho does, but for the socket, which paho leaves open where the handshake fails."""
@@ -151,12 +146,24 @@ class BufferedSocket:
         self._buffer = b""
         self._at = 0
         self._unsent = bytearray()
+        self._short = False
+        #: Whether the connection was found at its end, or broken.
+        self.ended = False
         self.error: OSError | None = None
 
     @property
     def unsent(self) -> int:
         """Bytes that were handed to `send`, and wait for `flush`."""
         return len(self._unsent)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may wait for `flush`."""
+        return len(self._unsent) < _UNSENT_BYTES_MAX
+
+    def put(self, data: bytes) -> None:
+        """Keep whole packets to be written, behind those of paho."""
+        self._unsent += data
 
     def send(self, data: bytes | bytearray) -> int:
         """Keep what is to be written; all of it, but where too much waits. Raises BlockingIOError then."""
@@ -204,15 +211,29 @@ class BufferedSocket:
         """All before this place of the buffer was read."""
         self._at = at
 
-    def fill(self) -> bool:
-        """Receive, where nothing is left. False where there is nothing, or the connection is at its end or broken."""
-        if self.paused or self._at < len(self._buffer):
-            return not self.paused
-        try:
-            self._buffer, self._at = self._receive(_BUFFER_BYTES), 0
-        except OSError:
+    def fill(self, reach: int = 0) -> bool:
+        """Whether there is something to read, and the buffer reaches beyond or to `reach`: receives what is missing.
+
+        Where the buffer has something and less than `reach`, the rest of a packet is on its way: nobody need look
+        again before more has come. `ended`: the connection is at its end or broken, as whoever reads will see.
+        """
+        self._short = False
+        if self.paused:
             return False
-        return len(self._buffer) > 0
+        reach = max(reach, self._at + 1)
+        while len(self._buffer) < reach:
+            try:
+                received = self._receive(max(_BUFFER_BYTES, reach - len(self._buffer)))
+            except OSError as error:
+                self.ended = not isinstance(error, BlockingIOError | ssl.SSLWantReadError | ssl.SSLWantWriteError)
+                self._short = not self.ended
+                return False
+            if not received:
+                self.ended = True
+                return False
+            reach -= self._at
+            self._buffer, self._at = self._buffer[self._at :] + received, 0
+        return True
 
     def _receive(self, size: int) -> bytes:
         try:
@@ -227,7 +248,7 @@ class BufferedSocket:
     def pending(self) -> int:
         """Bytes that wait where no selector sees them: in the buffer, and within TLS."""
         within_tls: int = self._sock.pending() if hasattr(self._sock, "pending") else 0
-        return len(self._buffer) - self._at + within_tls
+        return within_tls + (0 if self._short else len(self._buffer) - self._at)
 
     def fileno(self) -> int:
         """The socket's descriptor."""

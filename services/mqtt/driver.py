@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any, Final
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -32,8 +31,8 @@ from services.mqtt.client import (
     BufferedSocket,
     last_error,
     make_client,
+    packed_user_properties,
     pairs_of,
-    user_properties,
 )
 from services.mqtt.listener import Listener
 from services.mqtt.messages import Delivery, Filter, Message, Outcome
@@ -46,6 +45,9 @@ __all__ = ["Driver", "Session"]
 
 _PROTOCOLS: Final = {"auto": (FIVE, THREE), "5": (FIVE,), "3.1.1": (THREE,)}
 _READS_PER_TURN: Final = 64
+#: Packet ids of what is published here: those below are left to paho.
+_PACKET_ID_MIN: Final = 1 << 15
+_PACKET_IDS: Final = 1 << 15
 #: Reason codes of MQTT 5.
 _UNSUPPORTED_VERSION: Final = 0x84
 _SESSION_TAKEN_OVER: Final = 0x8E
@@ -103,6 +105,7 @@ class Driver:
         self._unacknowledged: dict[int, Delivery] = {}
         self._acknowledgements_due = False
         self._sent: dict[int, Publish] = {}
+        self._packet_id = _PACKET_ID_MIN
         self._subscribe_id: int | None = None
         self._reads = 0
         self._attempts = 0
@@ -213,7 +216,7 @@ class Driver:
     def _work_is_due(self) -> bool:
         if self._stopping:
             return True
-        if self.open_generation is None:
+        if self.open_generation is None or not self._has_room():
             return False
         return self._acknowledgements_due or (len(self._publishes) > 0 and len(self._sent) < self._window)
 
@@ -225,41 +228,50 @@ class Driver:
     def _read(self, client: BufferedClient) -> None:
         for _ in range(_READS_PER_TURN):
             before = self._reads
-            self._read_messages(client)
-            if self._reads == before:
+            if self._read_messages(client):
                 client.loop_read()
             if self._reads == before or client.socket() is None:
                 return
 
-    def _read_messages(self, client: BufferedClient) -> None:
-        """Messages and acknowledgements that lie whole in the buffer; whatever comes before another packet."""
+    def _read_messages(self, client: BufferedClient) -> bool:
+        """Messages and answers to ours that have come; whether it is paho's turn: to read another packet, or an end."""
         sock = client.last_socket
-        if sock is None or self.open_generation is None or not client.between_packets or not sock.fill():
-            return
-        buffer, at = sock.buffer
+        if sock is None or self.open_generation is None or not client.between_packets:
+            return True
+        if not sock.fill():
+            return sock.ended
         five = self._protocols[0] == FIVE
-        while not sock.paused and (packet := packets.next_packet(buffer, at)) is not None:
-            kind = packet.first & 0xF0
-            if kind == packets.PUBLISH:
-                message = packets.publish(buffer, packet, five=five)
-                if message is None:
-                    return
-                at = packet.end
-                sock.read_up_to(at)
-                self._arrived(message)
-            elif kind == packets.PUBACK:
+        while not sock.paused:
+            buffer, at = sock.buffer
+            if at == len(buffer):
+                return False
+            kind = buffer[at] & 0xF0
+            if kind not in (packets.PUBLISH, packets.PUBACK):
+                return True
+            try:
+                packet = packets.next_packet(buffer, at)
+            except ValueError:
+                return True
+            if packet is None or packet.end > len(buffer):
+                if not sock.fill(len(buffer) + 1 if packet is None else packet.end):
+                    return sock.ended
+                continue
+            if kind == packets.PUBACK:
                 answer = packets.puback(buffer, packet)
                 if answer is None:
-                    return
-                at = packet.end
-                sock.read_up_to(at)
-                client.acknowledged(answer[0])
-                self._taken(*answer)
+                    return True
+                sock.read_up_to(packet.end)
+                self._answered(*answer)
             else:
-                return
+                message = packets.publish(buffer, packet, five=five)
+                if message is None:
+                    return True
+                sock.read_up_to(packet.end)
+                self._arrived(message)
+        return False
 
     def _send_acknowledgements(self) -> None:
-        if not self._acknowledgements_due:
+        if not self._acknowledgements_due or not self._has_room():
             return
         self._acknowledgements_due = False
         due = []
@@ -269,19 +281,58 @@ class Driver:
             due.append(packet_id)
         for packet_id in due:
             del self._unacknowledged[packet_id]
-            self._client.ack(packet_id, 1)
+        self._send(b"".join(map(packets.puback_bytes, due)))
         self.acknowledgements_sent += len(due)
 
     def _send_publishes(self) -> None:
-        while self._publishes and len(self._sent) < self._window:
+        while self._publishes and len(self._sent) < self._window and self._has_room():
             publish = self._publishes.take()
-            message = publish.message
-            properties = user_properties(message.properties) if self._protocols[0] == FIVE else None
-            info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
-            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._publishes.put_back([publish])  # its packet id is taken: another turn, another id
-                return
-            self._sent[info.mid] = publish
+            if publish.message.qos:
+                packet_id = self._next_packet_id()
+                self._sent[packet_id] = publish
+                self._send(self._packet(publish, packet_id))
+            else:
+                self._send(self._packet(publish, 0))
+                self._finish(publish, Outcome.ACKNOWLEDGED)
+
+    def _send_again(self) -> None:
+        """What an earlier connection has sent, and the broker has not acknowledged, under the same packet ids."""
+        sent = list(self._sent.items())
+        for packet_id, publish in sent[: self._window]:
+            self._send(self._packet(publish, packet_id, duplicate=True))
+        for packet_id, _ in sent[self._window :]:
+            del self._sent[packet_id]
+        self._publishes.put_back(publish for _, publish in sent[self._window :])
+
+    def _packet(self, publish: Publish, packet_id: int, *, duplicate: bool = False) -> bytes:
+        message = publish.message
+        five = self._protocols[0] == FIVE
+        return packets.publish_bytes(
+            message.topic.encode(),
+            message.payload,
+            qos=message.qos,
+            retain=message.retain,
+            duplicate=duplicate,
+            packet_id=packet_id,
+            properties=packed_user_properties(message.properties) if five else b"",
+        )
+
+    def _has_room(self) -> bool:
+        """Whether more may wait to be written."""
+        sock = self._client.last_socket
+        return sock is not None and sock.has_room
+
+    def _send(self, data: bytes) -> None:
+        """Put whole packets behind those that wait to be written."""
+        if self._client.last_socket is not None:
+            self._client.last_socket.put(data)
+
+    def _next_packet_id(self) -> int:
+        """One that no message in flight has. paho counts its own from 1 up, one or two a connection."""
+        while True:
+            self._packet_id = _PACKET_ID_MIN + (self._packet_id + 1 - _PACKET_ID_MIN) % _PACKET_IDS
+            if self._packet_id not in self._sent:
+                return self._packet_id
 
     def _hang_up(self) -> None:
         """Close the socket from our side; paho notices when it reads."""
@@ -324,7 +375,8 @@ class Driver:
         self.open_generation = self.generation
         self._session_present = flags.session_present
         broker_max = getattr(properties, "ReceiveMaximum", None) or self._settings.inflight_max
-        self._window = min(self._settings.inflight_max, broker_max)
+        self._window = min(self._settings.inflight_max, broker_max, _PACKET_IDS - 1)
+        self._send_again()
         if self._session.dropped and self._session.persistent:
             client.unsubscribe(list(self._session.dropped))
         if self._session.filters:
@@ -376,8 +428,6 @@ class Driver:
         self._attempt_deadline = None
         self._waiter.forget()
         self._unacknowledged.clear()
-        for packet_id in [packet_id for packet_id, publish in self._sent.items() if publish.message.qos == 0]:
-            self._finish(self._sent.pop(packet_id), Outcome.LOST)
         self.usable.clear()
         if was_open:
             if was_usable or self._taken_over:  # where a subscription is refused, it is we who hang up
@@ -450,27 +500,24 @@ class Driver:
         if not self._may_read():
             _pause(self._client.socket(), True)
 
-    def _published(
-        self, client: Client, data: object, packet_id: int, reason: ReasonCode, properties: Properties | None
-    ) -> None:
-        if not reason.is_failure:
-            self._taken(packet_id, reason.value)
+    def _answered(self, packet_id: int, reason: int) -> None:
+        """The broker has answered a publish."""
+        self._reads += 1
+        publish = self._sent.pop(packet_id, None)
+        if publish is None:
             return
-        self._reads += 1
-        publish = self._sent.pop(packet_id, None)
-        if publish is not None:
+        outcome = Outcome.ACKNOWLEDGED
+        if reason >= packets.REFUSAL:
+            outcome = Outcome.REFUSED
             self._sparse_log.warning(
-                "mqtt_publish_refused", broker=self._broker, topic=publish.message.topic, reason=str(reason)
+                "mqtt_publish_refused",
+                broker=self._broker,
+                topic=publish.message.topic,
+                reason=refusals.of_publish(reason),
             )
-            self._finish(publish, Outcome.REFUSED)
-
-    def _taken(self, packet_id: int, reason: int) -> None:
-        """The broker has acknowledged a publish."""
-        self._reads += 1
-        publish = self._sent.pop(packet_id, None)
-        if publish is not None:
-            unheard = reason == packets.NO_SUBSCRIBERS
-            self._finish(publish, Outcome.NO_SUBSCRIBERS if unheard else Outcome.ACKNOWLEDGED)
+        elif reason == packets.NO_SUBSCRIBERS:
+            outcome = Outcome.NO_SUBSCRIBERS
+        self._finish(publish, outcome)
 
     def _finish(self, publish: Publish, outcome: Outcome) -> None:
         self._tell(partial(self._publishes.finish, publish, outcome))
@@ -501,7 +548,7 @@ class Driver:
             will=self._session.will,
         )
         client.on_connect, client.on_disconnect = self._connack, self._disconnected
-        client.on_subscribe, client.on_message, client.on_publish = self._suback, self._received, self._published
+        client.on_subscribe, client.on_message = self._suback, self._received
         return client
 
 

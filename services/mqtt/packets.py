@@ -1,24 +1,40 @@
-"""PUBLISH and PUBACK as bytes: what comes thousands of times a second is read here, everything else by paho.
+"""PUBLISH and PUBACK as bytes: what comes and goes thousands of times a second is made here, all else by paho.
 
-MQTT 5.0, sections 2.1, 3.3 and 3.4; MQTT 3.1.1 has the same packets without properties and reason codes. What is in any
-way out of the ordinary is left to paho: user properties, packets that break the rules, those that are not whole yet.
+MQTT 5.0, sections 2.1, 3.3 and 3.4; MQTT 3.1.1 has the same packets without properties and reason codes. What comes and
+is in any way out of the ordinary is left to paho: user properties, packets that break the rules, or are not whole yet.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["NO_SUBSCRIBERS", "PUBACK", "PUBLISH", "Packet", "Published", "next_packet", "puback", "publish"]
+__all__ = [
+    "NO_SUBSCRIBERS",
+    "PUBACK",
+    "PUBLISH",
+    "REFUSAL",
+    "Packet",
+    "Published",
+    "next_packet",
+    "puback",
+    "puback_bytes",
+    "publish",
+    "publish_bytes",
+]
 
 PUBLISH: Final = 0x30
 PUBACK: Final = 0x40
-#: A reason code of MQTT 5.
+#: Reason codes of MQTT 5; from `REFUSAL` on they tell of one.
 NO_SUBSCRIBERS: Final = 0x10
+REFUSAL: Final = 0x80
 _LENGTH_BYTES_MAX: Final = 4
 
 
 class Packet(NamedTuple):
-    """Where a whole packet lies in a buffer: its first byte, and where what follows the length begins and ends."""
+    """Where a packet lies in a buffer: its first byte, and where what follows the length begins and ends.
+
+    It is whole where the buffer reaches to `end`.
+    """
 
     first: int
     start: int
@@ -37,17 +53,18 @@ class Published(NamedTuple):
 
 
 def next_packet(buffer: bytes, at: int) -> Packet | None:
-    """The packet that begins at `at`; None where it is not whole, or its length is none."""
+    """The packet that begins at `at`; None where its length is not there yet. Raises ValueError where that is none."""
     size, length, shift = len(buffer), 0, 0
     place = at + 1
-    while place < size and shift < 7 * _LENGTH_BYTES_MAX:
+    while place < size:
         byte = buffer[place]
         place += 1
         length |= (byte & 0x7F) << shift
         if byte < 0x80:
-            end = place + length
-            return Packet(buffer[at], place, end) if end <= size else None
+            return Packet(buffer[at], place, place + length)
         shift += 7
+        if shift == 7 * _LENGTH_BYTES_MAX:
+            raise ValueError("a length has at most four bytes")
     return None
 
 
@@ -80,14 +97,36 @@ def publish(buffer: bytes, packet: Packet, *, five: bool) -> Published | None:
     return Published(topic, buffer[at:end], qos, bool(first & 1), bool(first & 8), packet_id)
 
 
-def puback(buffer: bytes, packet: Packet) -> tuple[int, int] | None:
-    """The packet id that a PUBACK acknowledges, and its reason code: 0 where it has none.
+def publish_bytes(
+    topic: bytes, payload: bytes, *, qos: int, retain: bool, duplicate: bool, packet_id: int, properties: bytes
+) -> bytes:
+    """A PUBLISH of QoS 0 or 1; `properties`: as they are packed, with their length; none for MQTT 3.1.1."""
+    head = len(topic).to_bytes(2, "big") + topic
+    if qos:
+        head += packet_id.to_bytes(2, "big")
+    length = len(head) + len(properties) + len(payload)
+    first = PUBLISH | duplicate << 3 | qos << 1 | retain
+    return bytes((first, *_length(length))) + head + properties + payload
 
-    None where it has properties, or a reason code that is neither success nor that nobody has subscribed.
-    """
+
+def puback_bytes(packet_id: int) -> bytes:
+    """A PUBACK that tells of success."""
+    return bytes((PUBACK, 2, packet_id >> 8, packet_id & 0xFF))
+
+
+def _length(length: int) -> list[int]:
+    """In groups of seven bits, the lowest first, each but the last with the highest bit set."""
+    groups: list[int] = []
+    while True:
+        length, low = length >> 7, length & 0x7F
+        if not length:
+            return [*groups, low]
+        groups.append(low | 0x80)
+
+
+def puback(buffer: bytes, packet: Packet) -> tuple[int, int] | None:
+    """The packet id that a PUBACK answers, and its reason code, from 128 on a refusal; None where it is none."""
     _, start, end = packet
-    size = end - start
-    reason = buffer[start + 2] if size == 3 else 0
-    if size not in (2, 3) or reason not in (0, NO_SUBSCRIBERS):
+    if end - start < 2:
         return None
-    return buffer[start] << 8 | buffer[start + 1], reason
+    return buffer[start] << 8 | buffer[start + 1], buffer[start + 2] if end - start > 2 else 0

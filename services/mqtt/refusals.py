@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from services.security import tls
 from services.settings import MqttSettings
 
-__all__ = ["closed", "failed", "refused"]
+__all__ = ["closed", "failed", "of_publish", "refused"]
 
 _BAD_CREDENTIALS: Final = (134, 135)
 
@@ -43,6 +44,14 @@ def refused(settings: MqttSettings, reason: ReasonCode) -> str:
     if settings.username is None:
         remedy = "it wants a name; set mqtt.username and mqtt.password_file"
     return f"{reason}: {remedy}"
+
+
+def of_publish(reason: int) -> str:
+    """The broker does not take a message."""
+    try:
+        return str(ReasonCode(PacketTypes.PUBACK, identifier=reason))
+    except (KeyError, ValueError, AssertionError):
+        return f"reason code 0x{reason:02x}"
 
 
 def _reason(error: BaseException) -> str:
