@@ -106,6 +106,7 @@ class Driver:
         self._acknowledgements_due = False
         self._sent: dict[int, Publish] = {}
         self._packet_id = _PACKET_ID_MIN
+        self._birth: Publish | None = None
         self._subscribe_id: int | None = None
         self._reads = 0
         self._attempts = 0
@@ -181,7 +182,11 @@ class Driver:
         if self.open_generation is not None:
             self._send_acknowledgements()
             self._send_publishes()
+            if _wants_to_write(self._client):
+                self._write(self._client)
         client = self._client
+        if client.socket() is None:
+            return
         sock: Any = client.socket()
         # Until a connection is usable its handshake must be read, whatever comes with it.
         reading = self._may_read()
@@ -404,7 +409,8 @@ class Driver:
     def _opened(self) -> None:
         birth = self._listener.birth()
         if birth is not None:
-            self._publishes.push_in(Publish(birth))
+            self._birth = Publish(birth)
+            self._publishes.push_in(self._birth)
         self._log.info("mqtt_connected", protocol=self.protocol, session_present=self._session_present)
         self.usable.set()
         self.decided.set()
@@ -428,6 +434,9 @@ class Driver:
         self._attempt_deadline = None
         self._waiter.forget()
         self._unacknowledged.clear()
+        # The next connection begins with another, which says more.
+        for packet_id in [packet_id for packet_id, publish in self._sent.items() if publish is self._birth]:
+            self._finish(self._sent.pop(packet_id), Outcome.LOST)
         self.usable.clear()
         if was_open:
             if was_usable or self._taken_over:  # where a subscription is refused, it is we who hang up
