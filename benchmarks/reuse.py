@@ -25,7 +25,8 @@ import numpy.typing as npt
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data
 from hybrid_model.bundle import Bundle
-from hybrid_model.calibration.reuse import ALPHA, FRAMES, SCENES_MAX, Scene, replayed, rising_scenes, walked_distances
+from hybrid_model.bundle.reuse import ALPHA
+from hybrid_model.calibration.reuse import FRAMES, SCENES_MAX, Scene, replayed, rising_scenes, walked_distances
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c")
 #: Frames of a scene: as in calibration, and as long as it is not calibrated for.

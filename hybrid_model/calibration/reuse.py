@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.bundle import Bundle, Reuse
+from hybrid_model.bundle.reuse import ALPHA, DELTA, SCENES_MIN
 from hybrid_model.calibration.learn_then_test import binomial_p_value, walked
 from hybrid_model.calibration.near_duplicates import near_duplicates
 from hybrid_model.cloud_half import CloudHalf
@@ -26,11 +27,8 @@ from hybrid_model.cut import differing_bits
 from hybrid_model.runtime import EdgeEngine
 
 __all__ = [
-    "ALPHA",
-    "DELTA",
     "FRAMES",
     "SCENES_MAX",
-    "SCENES_MIN",
     "Replay",
     "Scene",
     "fit_reuse",
@@ -41,10 +39,6 @@ __all__ = [
     "walked_distances",
 ]
 
-#: Share of a scene's answers that may change, and the level of the test.
-ALPHA, DELTA = 0.05, 0.05
-#: With fewer scenes, not even a distance that changes nothing passes.
-SCENES_MIN = math.ceil(math.log(DELTA) / math.log1p(-ALPHA))
 #: Frames of a scene.
 FRAMES = 8
 #: Scenes that calibration makes, at most.

@@ -119,6 +119,7 @@ def _inputs(loaded: Settings, name: str, manifest: Manifest) -> Iterator[Finding
     """What keeps an edge worker from starting with the inputs that the bundle `name` answers."""
     from services.edge.errors import EdgeError
     from services.edge.ingest.decoding import payload_kind
+    from services.edge.repeats import repeat_rule
 
     for source in loaded.edge.inputs:
         if (source.bundle or loaded.edge.bundle) != name:
@@ -128,6 +129,11 @@ def _inputs(loaded: Settings, name: str, manifest: Manifest) -> Iterator[Finding
         except EdgeError as error:
             remedy = "change the input, or set its bundle (edge.bundle for all) to one that it can feed"
             yield Finding("input", "wrong", str(error), remedy)
+        try:
+            repeat_rule(source, manifest)
+        except EdgeError as error:
+            remedy = "set the input's reuse_bits or switch reuse off, or name a bundle that knows a distance"
+            yield Finding("reuse", "wrong", str(error), remedy)
 
 
 def _sinks(loaded: Settings) -> Iterator[Finding]:

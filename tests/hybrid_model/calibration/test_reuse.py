@@ -17,12 +17,10 @@ from hypothesis import strategies as st
 from hybrid_model import bundle as bundle_file
 from hybrid_model import data
 from hybrid_model.bundle import Bundle, Manifest
+from hybrid_model.bundle.reuse import ALPHA, DELTA, SCENES_MIN
 from hybrid_model.calibration.reuse import (
-    ALPHA,
-    DELTA,
     FRAMES,
     SCENES_MAX,
-    SCENES_MIN,
     Scene,
     fit_reuse,
     hoeffding_bentkus,
