@@ -10,6 +10,7 @@ _CHOSEN = '{device=~"$device"}'
 _HARDLY_SURE = 'le="0.7"'
 _FROM_CLOUD = 'exit="cloud"'
 _CONFIDENT = 'reason="confident"'
+_SPARED = 'reason=~"reused|rate_limited"'
 
 
 def _rate(metric: str, *labels: str, over: str = _OVER, also: str = "") -> str:
@@ -135,6 +136,13 @@ def devices() -> Board:
         Query(_rate("dewpoint_escalations_total", "device"), "{{device}}"),
     )
     board.graph(
+        "Spared",
+        "Hard samples that did not rise: the cloud's answer to one like it was reused, or one of the device had risen"
+        " just before.",
+        "cps",
+        Query(_rate("dewpoint_exits_total", "device", "reason", also=_SPARED), "{{device}} {{reason}}"),
+    )
+    board.graph(
         "Features",
         "Bytes of features sent up.",
         "Bps",
@@ -142,7 +150,7 @@ def devices() -> Board:
     )
     board.graph(
         "Corrections",
-        "Of the labels from the cloud, those that differ from the edge's provisional one.",
+        "Of the labels from the cloud, reused ones among them, those that differ from the edge's provisional one.",
         "percentunit",
         Query(
             f"{_rate('dewpoint_corrections_total', 'device')}"

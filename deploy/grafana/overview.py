@@ -93,7 +93,7 @@ def _answers(board: Board) -> None:
     )
     board.graph(
         "Final labels by exit",
-        "Where samples leave: at an edge exit, or in the cloud.",
+        "Where samples leave: at an edge exit, or in the cloud; a reused answer is the cloud's.",
         "cps",
         Query(f"sum by (exit) ({by_reason})", "exit {{exit}}"),
         stacked=True,
@@ -102,9 +102,9 @@ def _answers(board: Board) -> None:
     risen = every_edge(f'rate(dewpoint_exits_total{{device=~"$device",exit="cloud"}}{_OVER})')
     board.graph(
         "Corrections",
-        "Of the labels from the cloud, those that differ from the edge's provisional one.",
+        "Of the labels from the cloud, reused ones among them, those that differ from the edge's provisional one.",
         "percentunit",
-        Query(f"(sum({corrected}) or vector(0)) / sum({risen})", "of escalated samples"),
+        Query(f"(sum({corrected}) or vector(0)) / sum({risen})", "of the cloud's answers"),
         maximum=1,
     )
 

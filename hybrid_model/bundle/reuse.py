@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 from pydantic import Field
 
 from hybrid_model.bundle.calibration import Part
+
+#: Share of a scene's answers that calibration lets change, and the level of its test.
+ALPHA: Final = 0.05
+DELTA: Final = 0.05
+#: With fewer scenes, not even a distance that changes nothing passes.
+SCENES_MIN: Final = math.ceil(math.log(DELTA) / math.log1p(-ALPHA))
 
 
 class Reuse(Part):

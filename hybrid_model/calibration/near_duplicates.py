@@ -49,7 +49,9 @@ def _shifted(picture: npt.NDArray[np.uint8], y: float, x: float) -> npt.NDArray[
 
 
 def _rolled(picture: npt.NDArray[np.float64], pixels: int, axis: int) -> npt.NDArray[np.float64]:
+    """Moved by whole pixels along an axis, mirrored at its ends as often as it takes."""
     size = picture.shape[axis]
-    places = np.abs(np.arange(size) - pixels)
-    rolled: npt.NDArray[np.float64] = np.take(picture, (size - 1) - np.abs((size - 1) - places), axis=axis)
+    period = max(1, 2 * (size - 1))
+    places = (np.arange(size) - pixels) % period
+    rolled: npt.NDArray[np.float64] = np.take(picture, np.minimum(places, period - places), axis=axis)
     return rolled

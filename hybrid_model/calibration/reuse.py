@@ -11,7 +11,7 @@ section 3.1. No label takes part.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,30 +19,53 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid_model.bundle import Bundle, Reuse
+from hybrid_model.bundle.reuse import ALPHA, DELTA, SCENES_MIN
 from hybrid_model.calibration.learn_then_test import binomial_p_value, walked
 from hybrid_model.calibration.near_duplicates import near_duplicates
 from hybrid_model.cloud_half import CloudHalf
 from hybrid_model.cut import differing_bits
 from hybrid_model.runtime import EdgeEngine
 
-__all__ = ["ALPHA", "DELTA", "Scene", "fit_reuse", "hoeffding_bentkus", "replayed"]
+__all__ = [
+    "FRAMES",
+    "SCENES_MAX",
+    "Replay",
+    "Scene",
+    "fit_reuse",
+    "hoeffding_bentkus",
+    "longest_distance",
+    "replayed",
+    "rising_scenes",
+    "walked_distances",
+]
 
-#: Share of a scene's answers that may change, and the level of the test.
-ALPHA, DELTA = 0.05, 0.05
-_SCENES_MAX = 300
-#: With fewer, not even a distance that changes nothing passes.
-_SCENES_MIN = math.ceil(math.log(DELTA) / math.log1p(-ALPHA))
-_FRAMES = 8
+#: Frames of a scene.
+FRAMES = 8
+#: Scenes that calibration makes, at most.
+SCENES_MAX = 300
 _DISTANCES = 96
 _BATCH = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A scene's hard samples in order: their features, and the cloud half's class of each."""
+    """The hard samples of picture number `picture`, in order: frame number, features, and the cloud half's class."""
 
+    picture: int
+    frames: Sequence[int]
     features: Sequence[bytes]
     classes: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Of each scene: how many samples took an earlier answer, how many of these another class than their own, and the
+    class that each got.
+    """
+
+    reused: list[int]
+    changed: list[int]
+    classes: list[list[int]]
 
 
 def fit_reuse(bundle: Bundle, x: npt.NDArray[Any]) -> Reuse | None:
@@ -52,48 +75,54 @@ def fit_reuse(bundle: Bundle, x: npt.NDArray[Any]) -> Reuse | None:
     """
     if x.dtype != np.uint8 or bundle.manifest.calibration is None:
         return None
-    found = _scenes(bundle, x)
-    if len(found) < _SCENES_MIN:
+    return longest_distance(list(rising_scenes(bundle, x, scenes_max=SCENES_MAX)), walked_distances(bundle))
+
+
+def longest_distance(scenes: Sequence[Scene], distances: Sequence[int]) -> Reuse | None:
+    """The last of ascending `distances`, in bits, up to which all pass on these scenes; none where the first fails."""
+    if len(scenes) < SCENES_MIN:
         return None
-    bits = 8 * bundle.manifest.cut.bytes
-    distances = np.unique(np.linspace(0, bits // 4, _DISTANCES).astype(np.int64)).tolist()
-    runs = []
+    replays = []
 
     def p_value(distance: int) -> float:
-        reused, changed = replayed(found, distance)
-        runs.append((reused, changed))
-        losses = [changed[n] / len(scene.features) for n, scene in enumerate(found)]
+        replays.append(replayed(scenes, distance))
+        losses = [changed / len(scene.features) for changed, scene in zip(replays[-1].changed, scenes, strict=True)]
         return hoeffding_bentkus(float(np.mean(losses)), len(losses), ALPHA)
 
     p_values = walked((p_value(distance) for distance in distances), DELTA)
     passed = sum(p <= DELTA for p in p_values)
     if not passed:
         return None
-    reused, changed = runs[passed - 1]
-    samples = sum(len(scene.features) for scene in found)
+    replay = replays[passed - 1]
+    samples = sum(len(scene.features) for scene in scenes)
     return Reuse(
-        distance_bits=int(distances[passed - 1]),
+        distance_bits=distances[passed - 1],
         alpha=ALPHA,
         delta=DELTA,
-        scenes=len(found),
+        scenes=len(scenes),
         samples=samples,
-        reused_share=sum(reused) / samples,
-        changed_share=sum(changed) / samples,
+        reused_share=sum(replay.reused) / samples,
+        changed_share=sum(replay.changed) / samples,
     )
 
 
-def replayed(scenes: Sequence[Scene], distance_bits: int) -> tuple[list[int], list[int]]:
-    """Of each scene, how many samples took an earlier answer, and how many of these another class than their own."""
-    reused, changed = [0] * len(scenes), [0] * len(scenes)
+def replayed(scenes: Sequence[Scene], distance_bits: int) -> Replay:
+    """The scenes one after the other, an answer taken again within the distance of the last sample that rose."""
+    replay = Replay([], [], [])
     last: tuple[bytes, int] | None = None
-    for number, scene in enumerate(scenes):
+    for scene in scenes:
+        given: list[int] = []
+        reused = 0
         for features, own in zip(scene.features, scene.classes, strict=True):
             if last is not None and differing_bits(last[0], features) <= distance_bits:
-                reused[number] += 1
-                changed[number] += last[1] != own
+                reused += 1
             else:
                 last = (features, own)
-    return reused, changed
+            given.append(last[1])
+        replay.reused.append(reused)
+        replay.changed.append(sum(one != own for one, own in zip(given, scene.classes, strict=True)))
+        replay.classes.append(given)
+    return replay
 
 
 def hoeffding_bentkus(mean: float, count: int, alpha: float) -> float:
@@ -108,20 +137,30 @@ def hoeffding_bentkus(mean: float, count: int, alpha: float) -> float:
     return min(1.0, math.exp(-count * divergence), bentkus)
 
 
-def _scenes(bundle: Bundle, x: npt.NDArray[np.uint8]) -> list[Scene]:
+def walked_distances(bundle: Bundle) -> list[int]:
+    """The distances that are tried, in bits: from none to a quarter of the features' bits."""
+    bits = 8 * bundle.manifest.cut.bytes
+    return [int(one) for one in np.unique(np.linspace(0, bits // 4, _DISTANCES).astype(np.int64))]
+
+
+def rising_scenes(
+    bundle: Bundle, x: npt.NDArray[np.uint8], *, scenes_max: int, frames: int = FRAMES
+) -> Iterator[Scene]:
+    """Scenes of `frames` frames, each from a picture of x (N, H, W, C) uint8 that rises, in their order.
+
+    The same bundle and pictures give the same scenes.
+    """
     engine, cloud = EdgeEngine(bundle), CloudHalf(bundle)
     generator = np.random.default_rng(0)
-    found: list[Scene] = []
+    found = 0
     for start in range(0, len(x), _BATCH):
         batch = x[start : start + _BATCH]
-        hard = np.flatnonzero(engine.infer(batch).exit_index < 0)[: _SCENES_MAX - len(found)]
-        for row in hard:
-            frames = near_duplicates(batch[row], _FRAMES, generator)
-            result = engine.infer(frames)
-            features = [result.features[frame] for frame in np.flatnonzero(result.exit_index < 0)]
-            rising = [each for each in features if each is not None]
-            if rising:
-                found.append(Scene(rising, cloud.logits(rising).argmax(1).tolist()))
-        if len(found) == _SCENES_MAX:
-            break
-    return found
+        for row in np.flatnonzero(engine.infer(batch).exit_index < 0)[: scenes_max - found].tolist():
+            result = engine.infer(near_duplicates(batch[row], frames, generator))
+            hard = np.flatnonzero(result.exit_index < 0).tolist()
+            features = [each for frame in hard if (each := result.features[frame]) is not None]
+            if features:
+                found += 1
+                yield Scene(start + row, hard, features, cloud.logits(features).argmax(1).tolist())
+        if found == scenes_max:
+            return

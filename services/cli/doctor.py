@@ -135,6 +135,11 @@ def _inputs(loaded: Settings, name: str, manifest: Manifest) -> Iterator[Finding
         except EdgeError as error:
             remedy = "change the input, or set its bundle (edge.bundle for all) to one that it can feed"
             yield Finding("input", "wrong", str(error), remedy)
+        try:
+            repeat_rule(source, manifest)
+        except EdgeError as error:
+            remedy = "set the input's reuse_bits or switch reuse off, or name a bundle that knows a distance"
+            yield Finding("reuse", "wrong", str(error), remedy)
 
 
 def _sinks(loaded: Settings) -> Iterator[Finding]:

@@ -146,7 +146,7 @@ class Books:
             reasons[final.reason] = reasons.get(final.reason, 0) + 1
             energy_j += final.energy_j or 0.0
             if entry.latency_s is not None:
-                latencies["cloud" if final.exit == "cloud" else "edge"].append(entry.latency_s)
+                latencies["cloud" if final.answered_by_cloud else "edge"].append(entry.latency_s)
         finals = sum(device.finals for device in devices.values())
         return StreamTally(
             sent=len(self._entries),

@@ -13,6 +13,10 @@ from rich.text import Text
 from services.demo.books import StreamTally, percentile
 
 _DEVICES_SHOWN = 12
+_SPARED = {
+    "reused": "hard, with the cloud's answer to one like it",
+    "rate_limited": "hard, with the edge's own label",
+}
 
 
 def live(tally: StreamTally, *, frames: int, notes: Mapping[str, str], workers: Mapping[str, bool]) -> RenderableType:
@@ -68,7 +72,11 @@ def summary(figures: Mapping[str, Any], *, reduction_standard: float | None) -> 
     style = "bold red" if figures["lost"] else "green"
     table.add_row("lost", Text(str(figures["lost"]), style=style), "samples without a final label")
     table.add_row("duplicates", str(figures["duplicates"]), "finals that came twice, or differ")
-    table.add_row("answered on the edge", f"{figures['edge_share']:.1%}", "the rest rose to the cloud")
+    spared = {name: figures[name] for name in ("reused", "rate_limited") if figures[name]}
+    rest = "the rest was hard" if spared else "the rest rose to the cloud"
+    table.add_row("answered on the edge", f"{figures['edge_share']:.1%}", rest)
+    for name, count in spared.items():
+        table.add_row(f"  {name.replace('_', ' ')}", f"{count:,}", _SPARED[name])
     table.add_row("out of domain", f"{figures['out_of_domain']:,}", "rose, however sure the edge was of them")
     table.add_row("accuracy", f"{figures['accuracy']:.2%}", "")
     table.add_row("  edge alone", f"{figures['accuracy_edge_only']:.2%}", "same inputs, deepest exit")

@@ -65,6 +65,11 @@ class Label:
     top: tuple[tuple[int, str, float], ...] | None = None
     reused_from: str | None = None
 
+    @property
+    def answered_by_cloud(self) -> bool:
+        """Whether it is the cloud's answer to this very sample: one that was reused is not."""
+        return self.exit == "cloud" and self.reason != "reused"
+
     def encode(self) -> bytes:
         """The JSON object; the same label always gives the same bytes."""
         reused = {} if self.reused_from is None else {"reused_from": self.reused_from}

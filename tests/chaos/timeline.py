@@ -18,6 +18,8 @@ _PERIOD_S = 0.25
 _COLOURS = {
     "confident": "#2ca02c",
     "escalated": "#1f77b4",
+    "reused": "#17becf",
+    "rate_limited": "#bcbd22",
     "deadline": "#ff7f0e",
     "offline": "#8c564b",
     "shed": "#9467bd",

@@ -25,9 +25,11 @@ from tests.conftest import require_server
 from tests.deploy.prometheus import Prometheus
 
 START_TIMEOUT_S = 90.0
-#: Half of what leaves is audited, and a budget is kept: every part of the pipeline has something to show.
+#: Half of what leaves is audited, a budget is kept, and hard samples in quick succession do not rise: every part of the
+#: pipeline has something to show.
 CONTROL = {"mode": "budget", "budget": "escalated_share", "value": 0.3, "allow_uncalibrated": True}
 EDGE = {"audit": {"share": 0.5}, "control": CONTROL}
+INPUT = {"escalate_min_s": 0.15}
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float) -> None:
@@ -65,7 +67,8 @@ def _edge_worker(folder: Path, servers: Servers, bundle: Path, port: int) -> Wor
     digits = data.load("digits", progress=False)
     config = configuration.edge_file(folder, servers, bundle=bundle, dataset=digits, metrics_port=port)
     sections = tomllib.loads(config.read_text())
-    configuration.write(config, sections | {"edge": sections["edge"] | EDGE})
+    inputs = [one | INPUT for one in sections["edge"]["inputs"]]
+    configuration.write(config, sections | {"edge": sections["edge"] | EDGE | {"inputs": inputs}})
     return WorkerProcess(name="edge", module="services.edge", arguments=["--config", str(config)], folder=folder)
 
 

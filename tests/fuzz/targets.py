@@ -298,6 +298,7 @@ def _label_seeds() -> list[bytes]:
     return [
         Label("s", "cam", 3, "three", 0.5, 1, "final", "confident", False, 1.0, 2.0, "digits@0123", 1e-6).encode(),
         Label("s", "cam", 3, "3", None, "cloud", "correction", "escalated", True, 1.0, 2.0, "d@1", None).encode(),
+        Label("s", "cam", 3, "3", 0.5, "cloud", "final", "reused", True, 1.0, 2.0, "d@1", 1e-6, True, "r").encode(),
     ]
 
 

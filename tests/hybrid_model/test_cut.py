@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_model.cut import CutError, pack, pack_batch, packed_bytes, unpack, unpack_batch
+from hybrid_model.cut import CutError, differing_bits, pack, pack_batch, packed_bytes, unpack, unpack_batch
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 17))
 
@@ -67,3 +67,34 @@ def test_codes_that_do_not_fit_their_bits_or_type_are_refused() -> None:
         pack(np.zeros((1, 1, 1), dtype=np.int64), 2)
     with pytest.raises(CutError, match="shape"):
         pack(np.zeros((1, 1), dtype=np.uint8), 2)
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), st.integers(0, 255)), max_size=600))
+def test_differing_bits_are_those_that_numpy_counts(pairs: list[tuple[int, int]]) -> None:
+    one, other = (bytes(column) for column in (zip(*pairs, strict=True) if pairs else ((), ())))
+    unpacked = [np.unpackbits(np.frombuffer(features, dtype=np.uint8)) for features in (one, other)]
+    assert differing_bits(one, other) == np.count_nonzero(unpacked[0] != unpacked[1])
+
+
+@given(st.integers(1, 64).flatmap(lambda size: st.tuples(*[st.binary(min_size=size, max_size=size)] * 3)))
+def test_differing_bits_are_a_distance(features: tuple[bytes, bytes, bytes]) -> None:
+    one, other, third = features
+    assert differing_bits(one, one) == 0
+    assert differing_bits(one, other) == differing_bits(other, one)
+    assert (differing_bits(one, other) == 0) == (one == other)
+    assert differing_bits(one, third) <= differing_bits(one, other) + differing_bits(other, third)
+    assert differing_bits(one, bytes(255 - byte for byte in one)) == 8 * len(one)
+
+
+@given(SHAPES, st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_one_code_that_is_off_by_a_bit_is_one_bit_away(shape: tuple[int, int, int], bits: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 2**bits, shape, dtype=np.uint8)
+    other = codes.copy()
+    other.flat[rng.integers(codes.size)] ^= 1 << int(rng.integers(bits))
+    assert differing_bits(pack(codes, bits), pack(other, bits)) == 1
+
+
+def test_features_of_different_cuts_have_no_distance() -> None:
+    with pytest.raises(CutError, match="2 and 3 bytes"):
+        differing_bits(b"\0\0", b"\0\0\0")

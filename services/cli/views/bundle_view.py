@@ -10,7 +10,7 @@ from rich.text import Text
 
 from hybrid_model import energy
 from hybrid_model.bundle import Bundle, Layer, Manifest
-from services.cli.views import calibration_view, energy_view
+from services.cli.views import calibration_view, energy_view, reuse_view
 
 
 def tables(bundle: Bundle, radio: energy.Radio = energy.WIFI) -> RenderableType:
@@ -20,6 +20,8 @@ def tables(bundle: Bundle, radio: energy.Radio = energy.WIFI) -> RenderableType:
     shown.append(energy_view.render(manifest, radio))
     if manifest.calibration is not None:
         shown.append(calibration_view.view(manifest))
+    else:
+        shown.append(Text(reuse_view.sentence(manifest)))
     return Group(*shown)
 
 
@@ -51,6 +53,7 @@ def figures(bundle: Bundle, radio: energy.Radio = energy.WIFI) -> dict[str, Any]
         },
         "energy": energy_view.figures(manifest, radio),
         "calibration": None if manifest.calibration is None else manifest.calibration.model_dump(mode="json"),
+        **reuse_view.figures(manifest),
         "twin": None if manifest.twin is None else manifest.twin.model_dump(mode="json"),
         "provenance": manifest.provenance,
     }

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hybrid_model.bundle import Manifest
 from hybrid_model.bundle.calibration import Calibration
+from services.cli.views import reuse_view
 
 _ROWS = 12
 _COLUMNS = 56
@@ -20,12 +21,20 @@ def view(manifest: Manifest) -> RenderableType:
     """What `dewpoint calibrate` shows of a manifest that has been calibrated."""
     found = manifest.calibration
     assert found is not None
-    return Group(_heading(manifest, found), _picture(found), _legend(), _points(found), _promise(found))
+    return Group(
+        _heading(manifest, found),
+        _picture(found),
+        _legend(),
+        _points(found),
+        _promise(found),
+        Text(reuse_view.sentence(manifest)),
+    )
 
 
 def figures(manifest: Manifest) -> dict[str, Any]:
-    """The same as plain data: name, network id, exits, and `calibration` as the manifest has it."""
-    return manifest.model_dump(mode="json", include={"name", "network_id", "exits", "calibration"})
+    """The same as plain data: name, network id, exits, `calibration` and `reuse` as the manifest has them."""
+    told = manifest.model_dump(mode="json", include={"name", "network_id", "exits", "calibration"})
+    return told | reuse_view.figures(manifest)
 
 
 def verdict(found: Calibration) -> str:

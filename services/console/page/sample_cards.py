@@ -76,9 +76,9 @@ class SampleCards:
     def _card(self, sample: RecentSample) -> ui.element:
         final = sample.final
         assert final is not None
-        device, in_cloud = sample.key[0], final.exit == "cloud"
+        device = sample.key[0]
         shown = None if sample.input is None else input_picture(sample.input)
-        where = place(final.exit)
+        where = place(final)
         card = box("button", f"sample {'corrected' if sample.corrected else ''}", name="sample")
         card.props["type"] = "button"
         card.props["aria-label"] = f"{final.label}, {device}, {where}: details"
@@ -95,10 +95,11 @@ class SampleCards:
                     Text("span", final.label)
                 Text("span", device, "line")
                 with box("span", "line"):
-                    Text("span", where, f"path {'cloud' if in_cloud else 'edge'}")
+                    Text("span", where, f"path {'cloud' if final.answered_by_cloud else 'edge'}")
                     Text("span", f" {percent(final.confidence, 0)}")
                 waited = None if sample.latency_s is None else 1000 * sample.latency_s
-                reason = "" if final.reason in ("confident", "escalated") else f", {final.reason}"
+                plain = final.reason in ("confident", "escalated", "reused")
+                reason = "" if plain else f", {final.reason.replace('_', ' ')}"
                 domain = ", out of domain" if final.in_domain is False else ""
                 Text("span", f"{milliseconds(waited)}{reason}{domain}", "line")
         return card

@@ -95,6 +95,8 @@ def _facts(sample: RecentSample) -> list[tuple[str, str]]:
     final = sample.final
     if final is not None:
         found += [("Corrected", "yes, by the cloud" if sample.corrected else "no"), ("Reason", final.reason)]
+        if final.reused_from is not None:
+            found.append(("Answer to", f"{final.reused_from}, a sample like it"))
         if final.in_domain is not None:
             found.append(("In domain", "yes" if final.in_domain else "no: unlike what the network was trained on"))
         if sample.latency_s is not None:
@@ -108,7 +110,7 @@ def _facts(sample: RecentSample) -> list[tuple[str, str]]:
 
 
 def _answer(label: Label) -> str:
-    return f"{label.label} ({percent(label.confidence)}, {place(label.exit)})"
+    return f"{label.label} ({percent(label.confidence)}, {place(label)})"
 
 
 def _explained(found: dict[str, Any]) -> None:

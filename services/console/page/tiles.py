@@ -39,10 +39,11 @@ class Tiles:
         edge_ms = last.latency_ms.get(("edge", 0.99)) if last else None
         cloud_ms = last.latency_ms.get(("cloud", 0.99)) if last else None
         self._tell("finals", count(found.finals), f"{count(last.labels_per_s)} a second" if last else "")
-        self._tell("confident", count(found.confident), f"{percent(found.edge_share)} of all")
-        self._tell(
-            "cloud", count(found.cloud), f"{count(found.corrected)} corrected ({percent(found.corrected_share)})"
-        )
+        limited = f"; {count(found.rate_limited)} rate limited" if found.rate_limited else ""
+        self._tell("confident", count(found.confident), f"{percent(found.edge_share)} of all{limited}")
+        reused = f"; {count(found.reused)} reused" if found.reused else ""
+        corrected = f"{count(found.corrected)} corrected ({percent(found.corrected_share)})"
+        self._tell("cloud", count(found.cloud), f"{corrected}{reused}")
         self._tell("energy", joules(per_sample), f"{times(found.reduction)} less than all-cloud")
         self._tell("queue", count(found.queue), f"oldest {found.queue_age_s:.1f} s" if found.queue else "nothing waits")
         self._tell("latency", milliseconds(edge_ms), f"edge; cloud {milliseconds(cloud_ms)}")

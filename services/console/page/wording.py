@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from services.messages import Label
+
 __all__ = ["NOTHING", "THIN", "ago", "count", "joules", "milliseconds", "percent", "place", "times"]
 
 NOTHING: Final = "–"
@@ -39,9 +41,11 @@ def milliseconds(value_ms: float | None) -> str:
     return f"{value_ms:.0f}{THIN}ms" if value_ms >= 10 else f"{value_ms:.1f}{THIN}ms"
 
 
-def place(exit_: int | str) -> str:
-    """Where a label was given: an exit of the edge, or the cloud."""
-    return "cloud" if exit_ == "cloud" else f"exit {exit_}"
+def place(label: Label) -> str:
+    """Where a label was given: an exit of the edge, or the cloud; or that the cloud's answer was reused."""
+    if label.reason == "reused":
+        return "reused"
+    return "cloud" if label.exit == "cloud" else f"exit {label.exit}"
 
 
 def times(factor: float | None) -> str:

@@ -54,7 +54,7 @@ class RecentSample:
             return self.final is not None
         if which == "corrected":
             return self.corrected
-        return (self.final.exit == "cloud") == (which == "cloud")
+        return self.final.answered_by_cloud == (which == "cloud")
 
 
 class RecentSamples:

@@ -20,7 +20,9 @@ class SiteFigures:
     Attributes:
         finals: `exits_total`.
         confident: `exits_total{reason="confident"}`.
-        cloud: `exits_total{exit="cloud"}`.
+        cloud: `exits_total{exit="cloud"}` without the reused.
+        reused: `exits_total{reason="reused"}`: of these the cloud's answer to another sample was taken.
+        rate_limited: `exits_total{reason="rate_limited"}`.
         provisionals: `provisionals_total`.
         corrected: `corrections_total`.
         samples: `samples_received_total`.
@@ -36,6 +38,8 @@ class SiteFigures:
     finals: int = 0
     confident: int = 0
     cloud: int = 0
+    reused: int = 0
+    rate_limited: int = 0
     provisionals: int = 0
     corrected: int = 0
     samples: int = 0
@@ -56,8 +60,9 @@ class SiteFigures:
 
     @property
     def corrected_share(self) -> float | None:
-        """Finals that differ from the edge's own label, of those of the cloud."""
-        return self.corrected / self.cloud if self.cloud else None
+        """Finals that differ from the edge's own label, of those with an answer of the cloud, reused or not."""
+        answers = self.cloud + self.reused
+        return self.corrected / answers if answers else None
 
     @property
     def reduction(self) -> float | None:
@@ -82,7 +87,9 @@ def site_figures(pages: Iterable[MetricsPage]) -> SiteFigures:
     return SiteFigures(
         finals=total("exits_total"),
         confident=total("exits_total", reason="confident"),
-        cloud=total("exits_total", exit="cloud"),
+        cloud=total("exits_total", exit="cloud") - total("exits_total", reason="reused"),
+        reused=total("exits_total", reason="reused"),
+        rate_limited=total("exits_total", reason="rate_limited"),
         provisionals=total("provisionals_total"),
         corrected=total("corrections_total"),
         samples=total("samples_received_total"),

@@ -177,6 +177,8 @@ def test_calibrate_shows_the_path_and_writes_the_same_network_at_the_chosen_poin
     assert kept["point"] == kept["passed"]
     assert f"Points {kept['start']} to {kept['passed']}" in ended.output
     assert "working point" in ended.output
+    assert told["reuse"] is None
+    assert f"{told['reuse_missing']}." in " ".join(ended.output.split())
     inspected = json.loads(_inspected(written, tmp_path))
     assert inspected["network_id"] == told["network_id"]
     assert inspected["exits"][0]["threshold"] == kept["path"][kept["point"]]["thresholds"][0]

@@ -65,6 +65,20 @@ def test_inputs_and_sinks_that_keep_an_edge_worker_from_starting_are_found_befor
     assert {found[subject].state for subject in ("input", "label sink")} == {"wrong"}
 
 
+def test_reuse_by_a_bundle_that_knows_no_distance_is_found_before(tmp_path, good):
+    config = _config(tmp_path, **good)
+    asked = '\n[[edge.inputs]]\ntopic = "in/{device}"\nreuse = true\n'
+    with config.open("a") as file:
+        file.write(asked)
+    found = _found(doctor.examine(config))["reuse"]
+    assert found.state == "wrong"
+    assert "digits knows no distance" in found.detail
+    assert "reuse_bits" in found.remedy
+    with config.open("a") as file:
+        file.write("reuse_bits = 5\n")
+    assert "reuse" not in _found(doctor.examine(config))
+
+
 def test_a_broker_and_a_redis_that_do_not_answer_are_told_with_their_addresses(tmp_path, good):
     good |= {"mqtt": {"port": 9}, "redis": {"port": 9}}
     found = _found(doctor.examine(_config(tmp_path, **good)))

@@ -22,7 +22,7 @@ from hybrid_model.evaluation import (
 )
 from hybrid_model.nn import Architecture, HybridNetwork
 from hybrid_model.nn.summary import layer_table
-from services.cli.views import bundle_view, corruption_view, energy_view, evaluation_view, plots
+from services.cli.views import bundle_view, corruption_view, energy_view, evaluation_view, plots, reuse_view
 
 
 def _known(name):
@@ -61,6 +61,28 @@ def test_the_tables_tell_every_layer_and_every_path(bundle):
     assert "with memory and radio" in shown
     assert all(bar.name in shown for bar in energy_view.bars(bundle.manifest, energy.FULL))
     assert ("ResNet-32" in shown) == (bundle.manifest.name == "cifar10")
+
+
+def test_the_distance_of_reuse_is_told_with_what_it_did_or_why_there_is_none(bundle):
+    shown = " ".join(_printed(bundle_view.tables(bundle)).split())
+    told = bundle_view.figures(bundle)
+    if bundle.manifest.name == "cifar10":
+        reuse = bundle.manifest.reuse
+        assert f"differ in at most {reuse.distance_bits} of 4,096 bits" in shown
+        assert f"{reuse.reused_share:.1%} took an earlier answer" in shown
+        assert f"{reuse.changed_share:.1%} got another class" in shown
+        assert (told["reuse"], told["reuse_missing"]) == (reuse.model_dump(mode="json"), None)
+    else:
+        why = {"digits": "about 36 rise, and a test needs 59", "har": "takes no pictures"}[bundle.manifest.name]
+        assert why in shown
+        assert told["reuse"] is None
+        assert why in told["reuse_missing"]
+
+
+def test_why_there_is_no_distance_is_told_of_a_bundle_that_was_not_calibrated_or_had_none_that_passed():
+    manifest = _known("cifar10").manifest.model_copy(update={"reuse": None})
+    assert reuse_view.why_none(manifest).startswith("none passed its test")
+    assert "not calibrated" in reuse_view.sentence(manifest.model_copy(update={"calibration": None}))
 
 
 def test_an_older_bundle_shows_its_operations_alone():

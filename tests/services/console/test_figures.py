@@ -57,6 +57,15 @@ def test_figures_are_the_sums_of_the_counters(edge, cloud):
     assert (found.energy_j, found.baseline_j, found.reduction) == (5.0, 24.0, pytest.approx(4.8))
 
 
+def test_a_reused_answer_is_not_one_that_the_cloud_gave_and_is_not_lost(edge, cloud):
+    edge.exits.labels(device="camera-1", exit="cloud", reason="reused").inc(6)
+    edge.exits.labels(device="camera-2", exit="0", reason="rate_limited").inc(9)
+    found = site_figures([_page(edge), _page(cloud)])
+    assert (found.finals, found.confident, found.cloud) == (60, 30, 10)
+    assert (found.reused, found.rate_limited) == (6, 9)
+    assert found.corrected_share == pytest.approx(4 / 16), "a reused answer may differ from the edge's as well"
+
+
 def test_audits_cost_energy_too(edge, cloud):
     edge.audit_energy_j.inc(0.5)
     cloud.audit_energy_j.inc(0.25)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from services.console.collect.device_inputs import DeviceInput, ReadingTails
 from services.console.page.input_picture import input_picture
+from services.console.page.wording import place
 from services.console.state.recent import RecentSamples
 from services.messages import Label, MessageError
 
@@ -68,6 +69,14 @@ def test_a_second_final_changes_nothing(recent):
     assert recent.take_label(label(), arrived_at=100.5)
     assert not recent.take_label(label(name="dog"), arrived_at=101.0)
     assert [sample.final.label for sample in recent.newest(5)] == ["cat"]
+
+
+def test_a_reused_answer_was_not_given_in_the_cloud(recent):
+    recent.take_label(label("a", exit="cloud", reason="reused", corrected=True), arrived_at=100.5)
+    recent.take_label(label("b", reason="rate_limited"), arrived_at=100.5)
+    ids = {which: [s.key[1] for s in recent.newest(9, which)] for which in ("all", "edge", "cloud", "corrected")}
+    assert ids == {"all": ["b", "a"], "edge": ["b", "a"], "cloud": [], "corrected": ["a"]}
+    assert [place(sample.final) for sample in recent.newest(9)] == ["exit 0", "reused"]
 
 
 def test_selections(recent):

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from hybrid_model import bundle as bundle_file
+from services.demo import figures, table
 from services.demo.books import Books, percentile
+from services.demo.figures import HalvesAlone
 from services.messages import Label
 
 
@@ -71,6 +77,33 @@ def test_latency_runs_from_capture_to_arrival_by_path(books):
     books.label(_label(device="camera-1"), arrived_at=100.5)
     books.label(_label(device="camera-2", exit="cloud", reason="escalated"), arrived_at=102.0)
     assert books.tally().latencies_s == {"edge": [0.5], "cloud": [2.0]}
+
+
+def test_a_reused_answer_takes_the_edges_time_and_is_neither_confident_nor_lost(books):
+    books.acknowledged([("camera-1", "a"), ("camera-2", "a")])
+    books.label(_label(device="camera-1", exit="cloud", reason="reused"), arrived_at=100.5)
+    books.label(_label(device="camera-2", reason="rate_limited"), arrived_at=100.25)
+    tally = books.tally()
+    assert tally.latencies_s == {"edge": [0.25, 0.5], "cloud": []}
+    assert (books.lost, tally.finals, tally.confident) == ([], 2, 0)
+    assert tally.reasons == {"reused": 1, "rate_limited": 1}
+
+
+@pytest.mark.parametrize("spared", [True, False])
+def test_the_summary_names_what_was_spared_the_way_to_the_cloud(books, spared):
+    reasons = ("reused", "rate_limited") if spared else ("escalated", "confident")
+    for number, reason in enumerate(reasons, 1):
+        exit_ = "cloud" if reason in ("reused", "escalated") else 0
+        books.label(_label(device=f"camera-{number}", exit=exit_, reason=reason), arrived_at=100.5)
+    manifest = bundle_file.load(bundle_file.resolve("digits")).manifest
+    told = figures.summary(books, manifest, dataset="digits", input_bytes=0, alone=HalvesAlone(0.9, 0.9))
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table.summary(told, reduction_standard=None))
+    shown = console.file.getvalue()
+    assert (told["reused"], told["rate_limited"]) == ((1, 1) if spared else (0, 0))
+    assert ("the cloud's answer to one like it" in shown) is spared
+    assert ("the edge's own label" in shown) is spared
+    assert ("the rest rose to the cloud" in shown) is not spared
 
 
 def test_the_edge_share_counts_confident_finals_only(books):

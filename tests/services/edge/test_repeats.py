@@ -143,6 +143,24 @@ def test_with_the_most_probable_classes_a_reused_label_carries_those_of_the_clou
     assert final(site, "twin").top == final(site, "s-1").top == ((7, "7", 0.9), (2, "2", 0.1))
 
 
+def test_a_reused_answer_stays_so_after_a_restart_and_the_next_hard_sample_rises(site: Site, wait_for: WaitFor) -> None:
+    site.start_edge(**camera(**REUSE))
+    with site.cloud() as cloud:
+        site.publish("cam", sample(1))
+        cloud.answer(1, says(7))
+        answered(site, wait_for, "s-1")
+        site.publish("cam", again(1, "twin"))
+        answered(site, wait_for, "twin")
+        first = final(site, "twin").encode()
+        site.stop_edge()
+        site.raw.clear()
+        site.start_edge(**camera(**REUSE))
+        site.publish("cam", again(1, "twin"), again(1, "later"))
+        wait_for(lambda: first in site.raw, "the same bytes again")
+        [risen] = cloud.answer(1, says(7))
+    assert risen.id == "later", "what was answered is remembered in memory alone"
+
+
 def test_while_the_answer_is_on_its_way_what_is_like_it_rises_too(site: Site, wait_for: WaitFor) -> None:
     site.start_edge(**camera(**REUSE))
     site.publish("cam", sample(1), again(1, "second"))

@@ -8,7 +8,7 @@ import math
 import string
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import msgpack
 import numpy as np
@@ -22,6 +22,7 @@ from services.messages import (
     Control,
     Escalation,
     Label,
+    LabelReason,
     MessageError,
     Reply,
     Sample,
@@ -82,13 +83,14 @@ labels = st.builds(
     confidence=st.none() | shares,
     exit=st.integers(0, 63) | st.just("cloud"),
     status=st.sampled_from(("provisional", "final", "correction")),
-    reason=st.sampled_from(("confident", "escalated", "deadline", "offline", "shed", "failed")),
+    reason=st.sampled_from(get_args(LabelReason)),
     corrected=st.booleans(),
     captured_at=times,
     decided_at=times,
     bundle=names,
     energy_j=st.none() | numbers,
     in_domain=st.none() | st.booleans(),
+    reused_from=st.none() | names,
 )
 
 SAMPLE = Sample("s-1", 12.5, "array", (1, 2, 1), "uint8", b"ab")
@@ -101,7 +103,7 @@ DECODERS: list[Callable[[bytes], Any]] = [
 FIELDS = (
     "v", "id", "site", "worker", "device", "b", "attempt", "exits", "features", "captured_at", "kind", "shape", "dtype",
     "data", "class", "confidence", "error", "label", "exit", "status", "reason", "corrected", "decided_at", "bundle",
-    "energy_j", "state", "kernel", "control", "mode", "point", "budget", "audit", "in_domain", "guarded",
+    "energy_j", "state", "kernel", "control", "mode", "point", "budget", "audit", "in_domain", "guarded", "reused_from",
 )  # fmt: skip
 values = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
