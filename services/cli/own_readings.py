@@ -90,7 +90,8 @@ def train_readings(path: Path, to: Path, options: TrainingOptions, asked: Mappin
     report = report_beside(to, own, run, plan.choices)
     out.print(
         "An edge worker takes these readings with\n"
-        f'  [[edge.inputs]]\n  kind = "sensor"\n  window = {{ length = {own.form.length}, hop = {own.form.hop} }}',
+        f'  [[edge.inputs]]\n  kind = "sensor"\n  window = {{ length = {own.form.length}, hop = {own.form.hop} }}\n'
+        f"The values of a row, in this order: {', '.join(own.form.channels)}",
         highlight=False, markup=False,
     )  # fmt: skip
     out.print(f"What it is worth: dewpoint evaluate {to} --data {path}", highlight=False, markup=False)

@@ -34,7 +34,8 @@ def train(
         bool | None,
         typer.Option(
             "--twin/--no-twin",
-            help="Train the full-precision twin too, the baseline that `evaluate` compares with; with a recipe it is.",
+            help="Train the full-precision twin too, the baseline that `evaluate` compares with; with a recipe it is, "
+            "and with readings, where it teaches, always.",
         ),
     ] = None,
     taught_twin: Annotated[

@@ -13,6 +13,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 AT_THE_ROOT = sorted(ROOT.glob("*.md"))
 
 _BLOCK = re.compile(r"^(?:<!-- (?P<note>[^\n]*?) -->\n\n?)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+_WRITTEN = re.compile(r"^cat >>? (?P<name>\S+) <<'END'\n(?P<text>.*?)^END$", re.M | re.S)
 _LINK = re.compile(r"\[[^\]]+\]\((?P<target>[^)\s]+)\)")
 
 
@@ -33,6 +34,12 @@ def page_name(page: Path) -> str:
 def blocks(page: Path) -> list[Block]:
     """All fenced blocks of a page, in order."""
     return [Block(found["language"], found["text"], found["note"]) for found in _BLOCK.finditer(page.read_text())]
+
+
+def written(page: Path) -> dict[str, str]:
+    """The files that a page's blocks of `sh` write from here documents (`cat > NAME <<'END'`), by name."""
+    text = "".join(block.text for block in blocks(page) if block.language == "sh")
+    return {found["name"]: found["text"] for found in _WRITTEN.finditer(text)}
 
 
 def links(page: Path) -> list[str]:

@@ -57,6 +57,7 @@ def test_what_was_read_and_chosen_is_told_with_its_reasons(trained: dict[str, An
     assert "split by device" in told
     assert "- window: 128 readings, 2.56 s (one every 64 readings)" in told
     assert "window = { length = 128, hop = 64 }" in told
+    assert "The values of a row, in this order: c0, c1, c2" in told
     figures = json.loads((trained["folder"] / "gym.json").read_text())
     assert {choice["name"] for choice in figures["choices"]} >= {"window", "widths", "epochs", "augmentation"}
 
