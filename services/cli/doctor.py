@@ -126,7 +126,6 @@ def _inputs(loaded: Settings, name: str, manifest: Manifest) -> Iterator[Finding
         if (source.bundle or loaded.edge.bundle) != name:
             continue
         try:
-            repeat_rule(source, manifest)
             kind = payload_kind(manifest.input, source, loaded.limits)
             if isinstance(kind, ReadingKind):
                 window_rule(source, manifest.input)
