@@ -65,17 +65,23 @@ class FoldedHalf:
         )
 
     def _convolution(self, conv: QuantConv2d, norm: nn.BatchNorm2d) -> _Convolution:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        weight, bias = conv.weight * gain.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * gain
+        weight, bias = folded(conv, norm)
         if self._rounded is not None:
             weight, bias = self._rounded(weight), self._rounded(bias)
-        weight = weight.detach().to(self._dtype, memory_format=torch.channels_last)
-        bias = bias.detach().to(self._dtype)
+        weight = weight.to(self._dtype, memory_format=torch.channels_last)
+        bias = bias.to(self._dtype)
         if self._rounded is None and weight.device.type == "cpu" and packs():
             return _Packed(weight, bias, conv.stride, conv.padding)
         return _Plain(weight, bias, conv.stride, conv.padding, self._rounded)
+
+
+def folded(conv: QuantConv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weights (OC, IC, KH, KW) and bias (OC), float32, of a 32-bit convolution with its batch norm in it."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    weight, bias = conv.weight * gain.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * gain
+    return weight.detach(), bias.detach()
 
 
 def _in_full_precision(unit: BasicUnit) -> bool:
