@@ -7,6 +7,7 @@ byte boundaries; the bits that fill up the last byte are zero. One sample has ex
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -61,13 +62,28 @@ def unpack_batch(features: Sequence[bytes], shape: Shape, bits: int) -> CodeArra
             raise CutError(f"features of a {shape} cut at {bits} bits have {expected} bytes, not {len(row)}")
     count = shape[0] * shape[1] * shape[2]
     packed = np.frombuffer(b"".join(features), dtype=np.uint8).reshape(len(features), expected)
-    spread = np.unpackbits(packed, axis=1, bitorder="little")
-    if spread[:, count * bits :].any():
+    if 8 % bits == 0:  # a byte holds whole codes
+        spread = np.take(_codes_of_a_byte(bits), packed, axis=0).reshape(len(features), expected * 8 // bits)
+        codes, rest = spread[:, :count], spread[:, count:]
+    else:
+        spread = np.unpackbits(packed, axis=1, bitorder="little")
+        planes, rest = spread[:, : count * bits].reshape(len(features), count, bits), spread[:, count * bits :]
+        codes = planes[..., 0]
+        for place in range(1, bits):
+            codes = codes | (planes[..., place] << np.uint8(place))
+    if rest.any():
         raise CutError("the bits behind the last code are not zero")
-    weights = np.left_shift(1, np.arange(bits)).astype(np.uint8)
-    codes = spread[:, : count * bits].reshape(len(features), count, bits) * weights
-    joined: CodeArray = np.sum(codes, axis=2, dtype=np.uint8).reshape((len(features), *shape))
+    joined: CodeArray = codes.reshape((len(features), *shape))
     return joined
+
+
+@cache
+def _codes_of_a_byte(bits: int) -> CodeArray:
+    """The codes (256, 8 / bits) uint8 that every byte holds, for bits that divide 8."""
+    places = np.arange(0, 8, bits, dtype=np.uint8)
+    codes: CodeArray = (np.arange(256, dtype=np.uint8)[:, np.newaxis] >> places) & np.uint8(2**bits - 1)
+    codes.setflags(write=False)
+    return codes
 
 
 def differing_bits(one: bytes, other: bytes) -> int:

@@ -105,6 +105,7 @@ QUERIES = {
     "dewpoint_cloud_dead_letters_bytes": "max by (network) (dewpoint_cloud_dead_letters_bytes) > 48e6",
     "dewpoint_cloud_redis_reachable": "sum(dewpoint_cloud_redis_reachable)",
     "dewpoint_cloud_networks": "dewpoint_cloud_networks",
+    "dewpoint_cloud_network_info": "count by (bundle, precision) (dewpoint_cloud_network_info)",
     "dewpoint_cloud_bundle_failing": "count by (network) (dewpoint_cloud_bundle_failing == 1)",
     "dewpoint_audits_selected_total": (
         "sum(increase(dewpoint_cloud_audited_total[1h])) / sum(increase(dewpoint_audits_selected_total[1h]))"

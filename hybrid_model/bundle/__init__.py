@@ -4,6 +4,7 @@ A stored zip of `manifest.json`, `edge.safetensors` and `cloud.safetensors`. Not
 fit (truncated, altered, another schema, shapes that do not go together) is refused with `BundleError`.
 """
 
+from hybrid_model.bundle.bf16 import Bf16
 from hybrid_model.bundle.calibration import Calibration
 from hybrid_model.bundle.file import Bundle, BundleError, load, resolve, save
 from hybrid_model.bundle.graph import GraphError, check_graph
@@ -14,6 +15,7 @@ from hybrid_model.bundle.reuse import Reuse
 from hybrid_model.bundle.tensor_type import TensorType
 
 __all__ = [
+    "Bf16",
     "Bundle",
     "BundleError",
     "Calibration",

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
+from hybrid_model.bundle.bf16 import Bf16
 from hybrid_model.bundle.calibration import Calibration, Part
 from hybrid_model.bundle.guard import PREFIX, Guard
 from hybrid_model.bundle.ops import Op
@@ -151,6 +152,7 @@ class Manifest(Part):
     cloud_temperature: float = Field(default=1.0, gt=0)
     calibration: Calibration | None = None
     reuse: Reuse | None = None
+    bf16: Bf16 | None = None
     provenance: FreeJson = Field(default={})
     split_files: SplitFiles | None = None
     twin: Twin | None = None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from hybrid_model import exits
 from hybrid_model.bundle import Bundle, Manifest
 from hybrid_model.bundle.calibration import Calibration, CalibrationSplit, Histogram, PathPoint, TuningSplit
+from hybrid_model.calibration.bf16 import fit_bf16
 from hybrid_model.calibration.guard import fit_guards, guard_limits, with_limits, without_guards
 from hybrid_model.calibration.learn_then_test import COMFORT, point_p_value, samples_needed, walked
 from hybrid_model.calibration.reuse import fit_reuse
@@ -41,13 +42,14 @@ class Predictions:
     """What both halves say of N samples, whoever would leave, and the truth.
 
     exit_logits (N, E, K), cloud_logits (N, K), labels (N,). guard_distances (N, E): squared, 0 at exits without a
-    guard; None where there are none.
+    guard; None where there are none. features: of each sample, packed; empty where they were not kept.
     """
 
     exit_logits: npt.NDArray[np.floating[Any]]
     cloud_logits: npt.NDArray[np.floating[Any]]
     labels: npt.NDArray[np.integer[Any]]
     guard_distances: npt.NDArray[np.float32] | None = None
+    features: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +75,9 @@ def calibrate(
     """`bundle` (loaded with its cloud tensors) with guards, temperatures, thresholds and `calibration` found anew.
 
     Guards are fitted to the training split. Then the edge engine and the cloud half run over the tuning split and the
-    calibration split, and over near-duplicates of pictures of the latter (`fit_reuse`). `wish` None: as the bundle was
-    calibrated before, else as its recipe says. `advance` is called with the number of samples that are done.
+    calibration split, and over near-duplicates of pictures of the latter (`fit_reuse`); on the calibration split the
+    cloud half runs in bfloat16 as well (`fit_bf16`). `wish` None: as the bundle was calibrated before, else as its
+    recipe says. `advance` is called with the number of samples that are done.
     Raises CalibrationError where bundle and data set do not belong together or a result is not finite.
     """
     manifest = bundle.manifest
@@ -84,9 +87,10 @@ def calibrate(
     bundle = fit_guards(bundle, dataset.train.x) if wish.guard_share_lost else without_guards(bundle)
     manifest = bundle.manifest
     engine, cloud = EdgeEngine(bundle), CloudHalf(bundle)
+    later = _predictions(engine, cloud, tested, advance)
     found = calibrate_predictions(
         _predictions(engine, cloud, dataset.tuning, advance),
-        _predictions(engine, cloud, tested, advance),
+        later,
         wish,
         tuning_split=TuningSplit(samples=len(dataset.tuning), fingerprint=dataset.fingerprint("tuning")),
         calibration_split=_described(dataset, tested),
@@ -102,6 +106,7 @@ def calibrate(
             "exits": tuple(updated),
             "cloud_temperature": found.cloud_temperature,
             "calibration": calibration,
+            "bf16": fit_bf16(bundle, later.features),
         }
     )
     if found.guard_limits is not None:
@@ -251,15 +256,17 @@ def _check_fit(manifest: Manifest, dataset: Dataset) -> None:
 
 
 def _predictions(engine: EdgeEngine, cloud: CloudHalf, split: Split, advance: Callable[[int], None]) -> Predictions:
-    logits, distances, in_cloud = [], [], []
+    logits, distances, in_cloud, features = [], [], [], []
     for start in range(0, len(split), _BATCH):
         batch = split.x[start : start + _BATCH]
         read = engine.exit_readings(batch)
         logits.append(read.logits)
         distances.append(read.distances)
         in_cloud.append(cloud.logits(read.features))
+        features += read.features
         advance(len(batch))
-    return Predictions(np.concatenate(logits), np.concatenate(in_cloud), split.y, np.concatenate(distances))
+    joined = np.concatenate(logits), np.concatenate(in_cloud), split.y, np.concatenate(distances)
+    return Predictions(*joined, features)
 
 
 def _described(dataset: Dataset, tested: Split) -> CalibrationSplit:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,11 @@ class Network:
     def network_id(self) -> str:
         """12 hex digits."""
         return self.manifest.network_id
+
+    @property
+    def precision(self) -> str:
+        """In which it computes: fp32, bf16; "" where its cloud half does not tell."""
+        return str(getattr(self.forward, "precision", ""))
 
     @property
     def features_bytes(self) -> int:
@@ -184,11 +189,21 @@ class Networks:
             self._found[manifest.network_id] = (path, manifest)
 
 
-def load_cloud_half(path: Path, *, device: str = "cpu", threads: int | None = None) -> Forward:
-    """The cloud half of a bundle, in torch. Raises BundleError."""
+def load_cloud_half(
+    path: Path,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+) -> Forward:
+    """The cloud half of a bundle, in torch, made to be fast. Raises BundleError."""
     from hybrid_model.cloud_half import CloudHalf
 
-    return CloudHalf(path, device=device, threads=threads)
+    half = CloudHalf(path, device=device, threads=threads, precision=precision)
+    facts = {} if half.trial is None else {"threads": half.trial.threads, "batch": half.trial.batch}
+    tried = {} if half.trial is None else {f"{name}_s": round(s, 6) for name, s in half.trial.seconds.items()}
+    _log.info("precision_chosen", network_id=half.network_id, precision=half.precision, **facts, **tried)
+    return half
 
 
 def check_device(device: str) -> None:

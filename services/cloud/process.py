@@ -58,7 +58,7 @@ def run(loaded: Settings, load: Callable[[Path], Forward] | None = None) -> None
     )
     networks = Networks(
         chosen.bundles or [SHIPPED],
-        load or partial(load_cloud_half, device=chosen.device, threads=chosen.threads),
+        load or partial(load_cloud_half, device=chosen.device, threads=chosen.threads, precision=chosen.precision),
     )
     features.ping()
     if load is None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from services.cloud.audit import Auditor
 from services.cloud.leases import LeaseKeeper
-from services.cloud.networks import Networks
+from services.cloud.networks import Network, Networks
 from services.cloud.runner import BatchRunner
 from services.common.backoff import BackOff
 from services.common.logs import get_logger
@@ -183,8 +183,10 @@ class CloudWorker:
             return
         registered = self._features.registered()
         for stream in sorted(registered - set(self._features.streams)):
-            if self._networks.get(stream.network_id) is not None:
+            network = self._networks.get(stream.network_id)
+            if network is not None:
                 self._features.serve([stream])
+                self._metrics.network_info.labels(*_facts(network)).set(1)
                 _log.info("serving", stream=stream.name)
             elif stream.network_id not in self._unknown | self._networks.failing:
                 self._unknown.add(stream.network_id)
@@ -237,6 +239,9 @@ class CloudWorker:
         for network_id in self._shown - network_ids:
             for gauge in gauges:
                 gauge.remove(network_id)
+            network = self._networks.get(network_id)
+            if network is not None:
+                metrics.network_info.remove(*_facts(network))
         self._shown = network_ids
         self._metrics.networks.set(len(network_ids))
 
@@ -257,3 +262,8 @@ class CloudWorker:
         self._reachable = False
         self._metrics.redis_reachable.set(0)
         self._stopping.wait(self._back_off.next_s())
+
+
+def _facts(network: Network) -> tuple[str, str, str]:
+    """The labels of `network_info`."""
+    return network.network_id, network.manifest.name, network.precision

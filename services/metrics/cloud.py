@@ -56,6 +56,14 @@ class CloudMetrics(ProcessMetrics):
         )
         self.redis_reachable = gauge("cloud_redis_reachable", "Whether Redis answered the last call (1) or not (0).")
         self.networks = gauge("cloud_networks", "Networks that this worker serves.")
+        self.network_info = gauge(
+            "cloud_network_info",
+            "A network that this worker serves, always 1: the name of its bundle, and in which precision it computes"
+            ' (fp32, bf16; "" where that is not known).',
+            "network",
+            "bundle",
+            "precision",
+        )
         self.bundle_failing = gauge(
             "cloud_bundle_failing",
             "Whether the bundle of a network that an edge uses could not be loaded at the last try (1) or could (0).",

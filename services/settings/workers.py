@@ -402,7 +402,17 @@ class CloudSettings(Section):
     )
     worker: Name | None = Field(None, description="The worker's name; if unset, one is made at each start.")
     device: str = Field("cpu", description="Where torch computes: `cpu`, `cuda`, `cuda:1`, ...")
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads of torch; its own choice if unset.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Threads of torch; if unset, one for a small network, else one a processor that it may use.",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="How networks compute. `auto`: in bfloat16 where the bundle says that the classes agree, `device`"
+        " has instructions for it, and a short trial at load finds it faster; else in float32.",
+    )
     batch_max: int = Field(32, ge=1, le=65536, description="Samples computed together at most.")
     linger_ms: float = Field(5.0, ge=0, le=10_000, description="How long a batch that is not full waits for more.")
     lease_s: float = Field(30.0, gt=0, description="Entries that a worker leaves idle for this long go to another.")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from hybrid_model import bundle
 from hybrid_model.bundle import BundleError
 from services.cloud import Networks
+from services.cloud.networks import load_cloud_half
 from tests.services.cloud.stand_in import BUNDLE, MANIFEST, B, StandIn
 
 
@@ -48,6 +51,16 @@ def test_a_missing_bundle_is_refused(tmp_path: Path) -> None:
         found(tmp_path / "nowhere.dew")
     with pytest.raises(BundleError, match="no bundle"):
         found(tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_network_tells_in_which_precision_it_computes(precision: Literal["fp32", "bf16"]) -> None:
+    network = Networks([BUNDLE], partial(load_cloud_half, precision=precision)).get(B)
+    assert network is not None
+    assert network.precision == precision
+    stand_in = Networks([BUNDLE], lambda path: StandIn()).get(B)
+    assert stand_in is not None
+    assert stand_in.precision == ""
 
 
 def test_a_cloud_half_that_cannot_be_loaded_is_not_served() -> None:

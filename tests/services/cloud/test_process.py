@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -92,6 +93,9 @@ def test_the_real_cloud_half_answers_shows_its_metrics_and_drains(
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
         shown = page.read().decode()
     assert f'dewpoint_cloud_answered_total{{network="{B}",outcome="label"}} 20.0' in shown
+    assert re.search(
+        rf'dewpoint_cloud_network_info{{bundle="digits",network="{B}",precision="(fp32|bf16)"}} 1.0', shown
+    )
     wait_for(lambda: status(port, "readyz") == 200, "the worker is ready")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(90) == 0
