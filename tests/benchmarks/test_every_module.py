@@ -5,58 +5,18 @@ from __future__ import annotations
 import ast
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import runtimes
+from benchmarks.short import BENCHMARKS
 from benchmarks.twin import twin_of
 from hybrid_model import bundle as bundle_file
-from services.servers import ServerMissingError, find_mosquitto
+from tests.benchmarks.forms import FORMS, ROOT, figures_of
 
-ROOT = Path(__file__).parents[1]
-
-#: Of each benchmark that is run by `python -m benchmarks.NAME`: the arguments of its form of seconds.
-FORMS: dict[str, list[str]] = {
-    "edge_engine": ["--rounds", "1", "--picture", "{folder}/picture.svg"],
-    "inputs": ["--quick", "--beside", str(ROOT)],
-    "overhead": ["--quick", "--broker", "{broker}"],
-    "results": ["digits", "--folder", "{folder}/results"],
-    "sizes": ["--quick"],
-    "traces": ["--quick", "--broker", "{broker}"],
-}
-#: Those that write no figures to `--json`.
-WITHOUT_JSON = {"results"}
-
-
-def broker() -> str:
-    """Mosquitto where there is one: it is what benchmarks are run with."""
-    try:
-        find_mosquitto()
-    except ServerMissingError:
-        return "nats"
-    return "mosquitto"
-
-
-def figures_of(name: str, folder: Path, *more: str, statuses: tuple[int, ...] = (0,)) -> Any:
-    """What a benchmark's form of seconds writes."""
-    path = folder / "out.json"
-    arguments = [part.format(folder=folder, broker=broker()) for part in FORMS[name]]
-    written = [] if name in WITHOUT_JSON else ["--json", str(path)]
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *arguments, *more, *written],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert done.returncode in statuses, done.stdout + done.stderr
-    return json.loads(path.read_text()) if written else None
+pytestmark = pytest.mark.early
 
 
 def modules() -> dict[str, Path]:
@@ -80,7 +40,7 @@ def named_in(source: str) -> set[str]:
             module = (node.module or "").removeprefix("benchmarks").removeprefix(".")
             found |= {module} | {f"{module}.{alias.name}".removeprefix(".") for alias in node.names}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found |= set(re.findall(r"^benchmarks\.([a-z0-9_.]+)$", node.value))
+            found |= set(re.findall(r"^benchmarks\.([a-z0-9_.]+)(?::app)?$", node.value))
     return found
 
 
@@ -101,6 +61,10 @@ def test_every_module_is_run_by_a_form_of_seconds() -> None:
             waiting += [f"{name}.__init__", f"{name}.__main__"]
             waiting += [".".join([*name.split(".")[:depth], "__init__"]) for depth in range(name.count(".") + 1)]
     assert set(there) - reached == set(), "no benchmark that is run here imports it"
+
+
+def test_the_short_form_runs_every_benchmark_of_times() -> None:
+    assert set(BENCHMARKS) == set(FORMS) - {"results", "short"}
 
 
 def test_the_edge_engine_is_measured_on_layers_and_on_the_shipped_edge_halves(tmp_path: Path) -> None:
