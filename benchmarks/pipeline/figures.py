@@ -47,7 +47,7 @@ def _row(stand: str, cell: str, entries: list[dict[str, Any]], model_us: dict[st
         "rss_bytes": {role: spread(one["rss_bytes"][role] for one in of) for role in of[0]["rss_bytes"]},
         "latency_ms": {q: spread(_known(one["latency_ms"][q] for one in of)) for q in of[0]["latency_ms"]},
         "cloud": spread(one["cloud"] for one in of),
-        "unanswered": sum(one["unanswered"] for one in of),
+        "unanswered": sum(lost(entry) for entry in entries),
         "over_null": {
             "labels": spread(a["labels_per_s"] / b["labels_per_s"] for a, b in pairs if b["labels_per_s"]),
             "edge_cpu": spread(
@@ -73,8 +73,18 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
+def lost(entry: dict[str, Any]) -> int:
+    """Samples of a round's cell that either side left unanswered."""
+    return int(entry["of"]["unanswered"]) + int(entry["null"]["unanswered"])
+
+
 def against(result: dict[str, Any], ours: str, theirs: str, cell: str) -> Spread | None:
-    """Labels of one stand over those of another, each as its share of the null limit, round by round."""
+    """Labels of one stand over those of another, each as its share of the null limit, round by round.
+
+    None where one of them left samples unanswered: who drops work is no faster.
+    """
+    if any(entry["stand"] in (ours, theirs) and entry["cell"] == cell and lost(entry) for entry in result["cells"]):
+        return None
     shares: dict[str, dict[int, float]] = {ours: {}, theirs: {}}
     for entry in result["cells"]:
         if entry["stand"] in shares and entry["cell"] == cell and entry["null"]["labels_per_s"]:

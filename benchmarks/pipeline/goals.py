@@ -13,7 +13,7 @@ _QOS_0 = Cell(qos=0, in_flight=32)
 
 def ratios(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows `{what, ratio: {median, least, most}, floor, goal, more_is_better}`; only those that were measured."""
-    found = {(row["stand"], row["cell"]): row["over_null"] for row in figures.rows(result)}
+    found = {(row["stand"], row["cell"]): row["over_null"] for row in figures.rows(result) if not row["unanswered"]}
     made: list[dict[str, Any]] = []
 
     def add(what: str, ratio: Any, floor: float | None, goal: float | None, *, more: bool = True) -> None:

@@ -22,6 +22,8 @@ def tables(result: dict[str, Any]) -> str:
         ratios(goals.ratios(result)),
     ]
     lacking = [*result["missing"].items(), *((key, text.splitlines()[0]) for key, text in result["failed"].items())]
+    lost = [f"{row['stand']}, {row['cell']}: {row['unanswered']}" for row in figures.rows(result) if row["unanswered"]]
+    parts += [f"Unanswered samples, so that no ratio is told: {'; '.join(lost)}."] if lost else []
     parts += ["\n".join(f"Not measured: {title}: {why}." for title, why in lacking)] if lacking else []
     return "\n\n".join(part for part in parts if part)
 
@@ -29,8 +31,8 @@ def tables(result: dict[str, Any]) -> str:
 def _cells(result: dict[str, Any]) -> str:
     lines = [
         "| who | cell | labels/s over null | edge CPU outside the model over null | CPU of all workers over null "
-        "| p99 over null | bytes at the device | bytes at Redis | RSS, MiB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| p99 over null | bytes at the device | bytes at Redis | RSS, MiB | unanswered |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in figures.rows(result):
         over = row["over_null"]
@@ -42,6 +44,7 @@ def _cells(result: dict[str, Any]) -> str:
             f"{row['device_bytes']['median']:.0f}",
             f"{row['redis_bytes']['median']:.0f}",
             ", ".join(memory),
+            str(row["unanswered"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

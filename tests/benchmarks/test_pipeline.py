@@ -109,6 +109,17 @@ def test_the_table_says_where_an_alternative_wins_and_where_a_floor_is_met() -> 
     assert said["digits: worker CPU outside the model over null"] == "goal met"
 
 
+def test_who_leaves_samples_unanswered_wins_nothing_and_is_named() -> None:
+    ours, theirs = entry("dewpoint digits 100%", DEEP, 0, 50), entry("faststream digits 100%", DEEP, 0, 99)
+    assert figures.against(made(ours, theirs), ours["stand"], theirs["stand"], DEEP.name) is not None
+    theirs["of"]["unanswered"] = 3
+    assert figures.against(made(ours, theirs), ours["stand"], theirs["stand"], DEEP.name) is None
+    assert not [row for row in goals.ratios(made(ours, theirs)) if "FastStream" in row["what"]]
+    told = {"broker": "", "cores": 2, "load_average": [0, 0], "rounds": 1, "seconds": 1}
+    text = table.tables({**made(ours, theirs), **told, "footprint": {}, "missing": {}, "failed": {}})
+    assert "faststream digits 100%, 256 in flight, QoS 1, array: 3" in text
+
+
 def test_what_was_not_measured_is_no_row() -> None:
     assert goals.ratios(made(entry("null digits", MAIN, 0, 90))) == []
 
