@@ -17,7 +17,7 @@ FAST      = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 PYTEST    = $(BIN)/python -m pytest $(FAST)
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard hybrid_model/runtime/native/*)
 
-.PHONY: demo test coverage test-long chaos outage budget fuzz soak networks lint install help clean
+.PHONY: demo test coverage test-long chaos outage budget fuzz soak bench networks lint install help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
@@ -57,6 +57,9 @@ fuzz: .venv/.dev  ## a million inputs to every decoder
 soak: .venv/.dev  ## half an hour at half the capacity: does anything grow?
 	$(BIN)/python -m tests.soak --minutes 30 --json soak.json --picture docs/images/soak.svg $(ARGS)
 
+bench: .venv/.bench  ## a short form of every benchmark, in under ten minutes, and one table of ratios
+	$(BIN)/python -m benchmarks.short --json bench.json $(ARGS)
+
 networks: .venv/.dev  ## the shipped networks anew, in slices; ARGS="--minutes 20", "--list", "--only digits", "--try"
 	$(BIN)/python -m tools.networks $(ARGS)
 
@@ -81,6 +84,10 @@ install: .venv/.dev  ## everything that development needs
 .venv/.dev: .venv/.python $(SOURCES)
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[cloud,explore,demo,dev]"
 	@touch $@ .venv/.demo
+
+.venv/.bench: .venv/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[bench]"
+	@touch $@
 
 clean:  ## removes what was built and installed
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -72,13 +72,15 @@ class _Writer:
             )
         elif node.kind == "add":
             self.node("Add", inputs, out)
+        elif node.kind == "repeat":
+            self.node("Concat", inputs * node.times, out, axis=1)
         else:
             kind = "AveragePool" if node.kind == "avg_pool" else "MaxPool"
             self.node(kind, inputs, out, kernel_shape=list(node.kernel), strides=list(node.stride))
         if node.relu:
             self.node("Relu", [out], node.out)
-        pooled = node.kind in ("avg_pool", "max_pool")
-        self.after_relu[node.out] = self.after_relu[node.inputs[0]] if pooled else node.relu
+        moved = node.kind in ("avg_pool", "max_pool", "repeat")
+        self.after_relu[node.out] = self.after_relu[node.inputs[0]] if moved else node.relu
 
 
 def onnx_bytes(twin: Twin, *, int8: bool) -> bytes:

@@ -67,9 +67,9 @@ def corrupted_figures(loaded: Bundle, samples: int | None) -> dict[str, Any]:
     }
 
 
-def stored() -> list[dict[str, Any]]:
+def stored(folder: Path) -> list[dict[str, Any]]:
     """The figures that were written, by name and seed."""
-    found = [json.loads(path.read_text()) for path in FOLDER.glob("*.json") if not path.name.endswith(CORRUPTED)]
+    found = [json.loads(path.read_text()) for path in folder.glob("*.json") if not path.name.endswith(CORRUPTED)]
     return sorted(found, key=lambda one: (one["evaluation"]["dataset"], one["name"].endswith("-paper"), one["seed"]))
 
 
@@ -106,20 +106,20 @@ def _name(row: dict[str, Any]) -> str:
     return f"{row['name']}, seed {row['seed']}"
 
 
-def _draw_all() -> None:
+def _draw_all(folder: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "dewpoint"  # the same numbers give the same file
-    rows = stored()
+    rows = stored(folder)
     for dataset_name in sorted({row["evaluation"]["dataset"] for row in rows}):
-        path = FOLDER / f"{dataset_name}.svg"
+        path = folder / f"{dataset_name}.svg"
         draw(dataset_name, [row for row in rows if row["evaluation"]["dataset"] == dataset_name], path)
         sys.stdout.write(f"{path}\n")
     sure = [row for row in rows if "reliability" in row and row["seed"] == 0]
     if sure:
-        reliability.draw(sure, FOLDER / "reliability.svg")
-        sys.stdout.write(f"{FOLDER / 'reliability.svg'}\n")
+        reliability.draw(sure, folder / "reliability.svg")
+        sys.stdout.write(f"{folder / 'reliability.svg'}\n")
 
 
 def main() -> int:
@@ -129,18 +129,19 @@ def main() -> int:
     parser.add_argument("--corruptions", action="store_true", help="on corrupted pictures, and nothing else")
     parser.add_argument("--samples", type=int, help="with --corruptions: the first so many of the test split")
     parser.add_argument("--draw", action="store_true", help="only draw the pictures")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files lie; docs/results if unset")
     chosen = parser.parse_args()
     if not chosen.bundles and not chosen.draw:
         parser.error("name bundles, or --draw")
-    FOLDER.mkdir(exist_ok=True)
+    chosen.folder.mkdir(exist_ok=True)
     for name in chosen.bundles:
         loaded = bundle_file.load(bundle_file.resolve(name), cloud=True)
         found = corrupted_figures(loaded, chosen.samples) if chosen.corruptions else figures(loaded)
         ending = CORRUPTED if chosen.corruptions else ".json"
-        path = FOLDER / f"{loaded.manifest.name}-s{found['seed']}{ending}"
+        path = chosen.folder / f"{loaded.manifest.name}-s{found['seed']}{ending}"
         path.write_text(json.dumps(found, indent=1) + "\n")
         sys.stdout.write(f"{path}\n")
-    _draw_all()
+    _draw_all(chosen.folder)
     return 0
 
 

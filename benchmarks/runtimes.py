@@ -80,6 +80,8 @@ def torch(twin: Twin, int8: bool) -> Runner:
                 y = th.nn.functional.conv2d(source, *weights[n.out], stride=n.stride, padding=n.padding)
             elif n.kind == "add":
                 y = source + tensors[n.inputs[1]]
+            elif n.kind == "repeat":
+                y = th.cat([source] * n.times, dim=1)
             else:
                 y = getattr(th.nn.functional, f"{n.kind}2d")(source, n.kernel, n.stride)
             tensors[n.out] = th.relu_(y) if n.relu else y

@@ -11,7 +11,13 @@ from ai_edge_litert import schema_py_generated as schema
 from benchmarks.twin import Node, Twin
 
 _SCALE = 0.05
-_OPERATORS = {"conv": "CONV_2D", "add": "ADD", "avg_pool": "AVERAGE_POOL_2D", "max_pool": "MAX_POOL_2D"}
+_OPERATORS = {
+    "conv": "CONV_2D",
+    "add": "ADD",
+    "repeat": "CONCATENATION",
+    "avg_pool": "AVERAGE_POOL_2D",
+    "max_pool": "MAX_POOL_2D",
+}
 
 
 class _Writer:
@@ -76,19 +82,24 @@ class _Writer:
         elif node.kind == "add":
             options = schema.AddOptionsT()
             operator.builtinOptionsType = schema.BuiltinOptions.AddOptions
+        elif node.kind == "repeat":
+            operator.inputs *= node.times
+            options = schema.ConcatenationOptionsT()
+            options.axis = 3
+            operator.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
         else:
             options = schema.Pool2DOptionsT()
             operator.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
             options.filterHeight, options.filterWidth = node.kernel
-        if node.kind != "add":
+        if node.kind not in ("add", "repeat"):
             options.strideH, options.strideW = node.stride
             options.padding = schema.Padding.SAME if any(node.padding) else schema.Padding.VALID
         relu = schema.ActivationFunctionType.RELU if node.relu else schema.ActivationFunctionType.NONE
         options.fusedActivationFunction = relu
         operator.builtinOptions = options
-        pooled = node.kind.endswith("pool")
+        moved = node.kind.endswith("pool") or node.kind == "repeat"
         zero = self.tensors[self.index[node.inputs[0]]].quantization
-        after_relu = bool(zero is not None and zero.zeroPoint[0] == -128) if pooled else node.relu
+        after_relu = bool(zero is not None and zero.zeroPoint[0] == -128) if moved else node.relu
         operator.outputs = [self.activation(node.out, after_relu)]
         self.operators.append(operator)
 

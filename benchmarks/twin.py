@@ -16,13 +16,18 @@ from hybrid_model.bundle import Bundle, ops
 from hybrid_model.bundle.graph import check_graph
 
 Pair = tuple[int, int]
+#: What is an activation in the twin, or nothing.
+_ELEMENTWISE = (ops.Normalize, ops.Binarize, ops.Quantize, ops.Relu, ops.RPRelu, ops.ExitOp, ops.CutOp)
 
 
 @dataclass
 class Node:
-    """One operation on named tensors. `weight` (KH, KW, IC, OC) and `bias` (OC) float32 of a convolution."""
+    """One operation on named tensors. `weight` (KH, KW, IC, OC) and `bias` (OC) float32 of a convolution.
 
-    kind: Literal["conv", "add", "avg_pool", "max_pool"]
+    `times`: how often a repeat lays its input's channels behind each other.
+    """
+
+    kind: Literal["conv", "add", "repeat", "avg_pool", "max_pool"]
     inputs: tuple[str, ...]
     out: str
     kernel: Pair = (1, 1)
@@ -31,6 +36,7 @@ class Node:
     relu: bool = False
     weight: npt.NDArray[np.float32] | None = None
     bias: npt.NDArray[np.float32] | None = None
+    times: int = 1
 
 
 @dataclass
@@ -95,7 +101,11 @@ def _node(
         return Node("max_pool", inputs, op.out, op.kernel, op.stride)
     if isinstance(op, ops.Add):
         return Node("add", inputs, op.out)
-    return None
+    if isinstance(op, ops.Repeat):
+        return Node("repeat", inputs, op.out, times=op.times)
+    if isinstance(op, _ELEMENTWISE):
+        return None
+    raise TypeError(f"no twin of the operation {type(op).__name__}; add it to benchmarks/twin.py")
 
 
 def _weights(
