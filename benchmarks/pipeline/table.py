@@ -85,8 +85,11 @@ def verdict(row: dict[str, Any]) -> str:
     """In words: whether floor and goal are met, and whether the other side wins."""
     median, sign = row["ratio"]["median"], 1 if row["more_is_better"] else -1
     said = []
-    if " over (" in row["what"] and median < 1:
-        said.append("the alternative wins")
+    if " over (" in row["what"]:
+        if row["ratio"]["most"] < 1:
+            said.append("the alternative wins")
+        elif row["ratio"]["least"] < 1:
+            said.append("no winner within the spread")
     if row["goal"] is not None and sign * median >= sign * row["goal"]:
         said.append("goal met")
     elif row["floor"] is not None:

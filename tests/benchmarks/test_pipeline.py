@@ -109,6 +109,13 @@ def test_the_table_says_where_an_alternative_wins_and_where_a_floor_is_met() -> 
     assert said["digits: worker CPU outside the model over null"] == "goal met"
 
 
+def test_nobody_wins_where_the_rounds_disagree() -> None:
+    ours = [entry("dewpoint digits 0%", MAIN, number, hz) for number, hz in enumerate((80, 90, 120))]
+    theirs = [entry("int8_edge digits", MAIN, number, 100) for number in range(3)]
+    said = {row["what"]: table.verdict(row) for row in goals.ratios(made(*ours, *theirs))}
+    assert said["digits: labels, all exit, over (b) int8 edge without cloud"] == "no winner within the spread"
+
+
 def test_who_leaves_samples_unanswered_wins_nothing_and_is_named() -> None:
     ours, theirs = entry("dewpoint digits 100%", DEEP, 0, 50), entry("faststream digits 100%", DEEP, 0, 99)
     assert figures.against(made(ours, theirs), ours["stand"], theirs["stand"], DEEP.name) is not None
