@@ -298,12 +298,18 @@ def _label_seeds() -> list[bytes]:
     return [
         Label("s", "cam", 3, "three", 0.5, 1, "final", "confident", False, 1.0, 2.0, "digits@0123", 1e-6).encode(),
         Label("s", "cam", 3, "3", None, "cloud", "correction", "escalated", True, 1.0, 2.0, "d@1", None).encode(),
-        Label("s", "cam", 3, "3", 0.5, "cloud", "final", "reused", True, 1.0, 2.0, "d@1", 1e-6, True, "r").encode(),
+        Label(
+            "s", "cam", 3, "3", 0.5, "cloud", "final", "reused", True, 1.0, 2.0, "d@1", 1e-6, reused_from="r"
+        ).encode(),
     ]
 
 
 def _status_seeds() -> list[bytes]:
-    return [Status("online", "edge-1", "digits@0123", "avx2", {"mode": "fixed", "point": 1}).encode()]
+    control = {"mode": "fixed", "point": 1}
+    return [
+        Status("online", "edge-1", "digits@0123", "avx2", control).encode(),
+        Status("online", "edge-1", "a@1", "avx2", control, networks={"a": control, "b": control}).encode(),
+    ]
 
 
 def _control_seeds() -> list[bytes]:

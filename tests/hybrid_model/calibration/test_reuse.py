@@ -297,6 +297,7 @@ def test_a_distance_is_kept_in_the_file_and_is_no_part_of_the_network_id(
 
 
 @pytest.mark.data
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_the_shipped_distances_are_those_that_calibration_finds(name: str) -> None:
     if not os.environ.get("DEWPOINT_DATA"):

@@ -21,7 +21,7 @@ from tests.services.traces.collector import Collector
 
 FIGURES = {
     "bundle", "dataset", "samples", "labels_final", "lost", "duplicates", "edge_share", "out_of_domain",
-    "accuracy", "accuracy_edge_only", "accuracy_cloud_only", "energy_reduction_mac", "feature_bytes_mean",
+    "reused", "rate_limited", "accuracy", "accuracy_edge_only", "accuracy_cloud_only", "energy_reduction_mac", "feature_bytes_mean",
     "input_bytes_mean", "latency_ms", "throughput_hz",
 }  # fmt: skip
 
