@@ -21,8 +21,8 @@ from tests.services.traces.collector import Collector
 
 FIGURES = {
     "bundle", "dataset", "samples", "labels_final", "lost", "duplicates", "edge_share", "out_of_domain",
-    "reused", "rate_limited", "accuracy", "accuracy_edge_only", "accuracy_cloud_only", "energy_reduction_mac", "feature_bytes_mean",
-    "input_bytes_mean", "latency_ms", "throughput_hz",
+    "reused", "rate_limited", "accuracy", "accuracy_edge_only", "accuracy_cloud_only", "energy_reduction_mac",
+    "feature_bytes_mean", "input_bytes_mean", "latency_ms", "throughput_hz",
 }  # fmt: skip
 
 
