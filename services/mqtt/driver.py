@@ -1,8 +1,7 @@
-"""The thread that alone touches paho: connects, sends what others have queued, hands on what comes.
+"""The thread that alone touches paho and its socket: opens one connection after another, and lets messages pass.
 
 paho's own thread would share its client with everybody. Here whoever opens and closes connections also sends the
-acknowledgements. That is what makes them safe: paho's `ack()` looks at no socket, and a packet id of an earlier
-connection may by now be another message's.
+acknowledgements. That is what makes them safe: they are of this connection or of none.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -22,8 +20,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from services.common.backoff import BackOff
-from services.common.logs import SparseLog, get_logger
-from services.mqtt import packets, refusals
+from services.common.logs import get_logger
+from services.mqtt import refusals
 from services.mqtt.client import (
     FIVE,
     THREE,
@@ -31,13 +29,12 @@ from services.mqtt.client import (
     BufferedSocket,
     last_error,
     make_client,
-    packed_user_properties,
-    pairs_of,
 )
 from services.mqtt.listener import Listener
-from services.mqtt.messages import Delivery, Filter, Message, Outcome
-from services.mqtt.publishes import Publish, PublishQueue
+from services.mqtt.messages import Filter, Message
+from services.mqtt.publishes import PublishQueue
 from services.mqtt.rivals import Rivals
+from services.mqtt.traffic import Traffic
 from services.mqtt.waiting import READ, WRITE, Waiter
 from services.settings import MqttSettings
 
@@ -45,9 +42,6 @@ __all__ = ["Driver", "Session"]
 
 _PROTOCOLS: Final = {"auto": (FIVE, THREE), "5": (FIVE,), "3.1.1": (THREE,)}
 _READS_PER_TURN: Final = 64
-#: Packet ids of what is published here: those below are left to paho.
-_PACKET_ID_MIN: Final = 1 << 15
-_PACKET_IDS: Final = 1 << 15
 #: Reason codes of MQTT 5.
 _UNSUPPORTED_VERSION: Final = 0x84
 _SESSION_TAKEN_OVER: Final = 0x8E
@@ -80,12 +74,11 @@ class Driver:
     def __init__(
         self, *, settings: MqttSettings, session: Session, listener: Listener, publishes: PublishQueue
     ) -> None:
-        self._settings, self._session, self._listener, self._publishes = settings, session, listener, publishes
+        self._settings, self._session, self._listener = settings, session, listener
         #: Whether another client uses our client id.
         self.rivals = Rivals(quiet_s=_QUIET_PAUSES * settings.backoff_max_s)
         self._broker = f"{settings.host}:{settings.port}"
         self._log = get_logger("mqtt").bind(broker=self._broker)
-        self._sparse_log = SparseLog("mqtt")
         # Attempts that fail are one thing, connections that do not last another: who is let in and thrown out at once
         # must not come back at once.
         self._after_failure = BackOff(first_s=settings.backoff_min_s, most_s=settings.backoff_max_s)
@@ -93,27 +86,32 @@ class Driver:
         self._taken_over = False
         self._protocols = _PROTOCOLS[settings.protocol]
         self._client = self._make_client()
-        # A generation is open from CONNACK to loss; what was received in another cannot be acknowledged.
+        #: Connections that were opened.
         self.generation = 0
-        self.open_generation: int | None = None
         self.usable = threading.Event()
         self.decided = threading.Event()
         self.refusal: str | None = None
-        self.acknowledgements_sent = 0
+        #: Messages, both ways.
+        self.traffic = Traffic(
+            broker=self._broker,
+            in_flight_max=settings.inflight_max,
+            publishes=publishes,
+            receive=listener.received,
+            may_read=self._may_read,
+        )
         self._session_present = False
-        self._window = settings.inflight_max
-        self._unacknowledged: dict[int, Delivery] = {}
-        self._acknowledgements_due = False
-        self._sent: dict[int, Publish] = {}
-        self._packet_id = _PACKET_ID_MIN
-        self._birth: Publish | None = None
         self._subscribe_id: int | None = None
-        self._reads = 0
+        self._handshakes = 0
         self._attempts = 0
         self._at_once = True
         self._attempt_deadline: float | None = None
         self._stopping = False
         self._waiter = Waiter()
+
+    @property
+    def open_generation(self) -> int | None:
+        """Of the connection that is open, from CONNACK to loss: what came over another cannot be acknowledged."""
+        return self.traffic.generation
 
     @property
     def protocol(self) -> str:
@@ -122,7 +120,7 @@ class Driver:
 
     def acknowledge_due(self) -> None:
         """Deliveries were marked as acknowledged."""
-        self._acknowledgements_due = True
+        self.traffic.acknowledgements_due = True
         self._waiter.wake()
 
     def wake(self) -> None:
@@ -180,8 +178,8 @@ class Driver:
     def _turn(self) -> None:
         """Send what is due, wait for the socket or for other threads, read what came."""
         if self.open_generation is not None:
-            self._send_acknowledgements()
-            self._send_publishes()
+            self.traffic.acknowledge(self._client)
+            self.traffic.publish(self._client)
             if _wants_to_write(self._client):
                 self._write(self._client)
         client = self._client
@@ -214,16 +212,15 @@ class Driver:
                 client.last_socket.flush()
             except OSError:
                 self._hang_up()
+            else:
+                if not client.last_socket.unsent:
+                    self.traffic.written()
 
     def _may_read(self) -> bool:
         return not self.usable.is_set() or self._listener.may_read()
 
     def _work_is_due(self) -> bool:
-        if self._stopping:
-            return True
-        if self.open_generation is None or not self._has_room():
-            return False
-        return self._acknowledgements_due or (len(self._publishes) > 0 and len(self._sent) < self._window)
+        return self._stopping or self.traffic.is_due(self._client)
 
     def _tick_s(self) -> float:
         if self._attempt_deadline is None:
@@ -232,112 +229,11 @@ class Driver:
 
     def _read(self, client: BufferedClient) -> None:
         for _ in range(_READS_PER_TURN):
-            before = self._reads
-            if self._read_messages(client):
+            before = self._handshakes + self.traffic.reads
+            if self.traffic.read(client):
                 client.loop_read()
-            if self._reads == before or client.socket() is None:
+            if self._handshakes + self.traffic.reads == before or client.socket() is None:
                 return
-
-    def _read_messages(self, client: BufferedClient) -> bool:
-        """Messages and answers to ours that have come; whether it is paho's turn: to read another packet, or an end."""
-        sock = client.last_socket
-        if sock is None or self.open_generation is None or not client.between_packets:
-            return True
-        if not sock.fill():
-            return sock.ended
-        five = self._protocols[0] == FIVE
-        while not sock.paused:
-            buffer, at = sock.buffer
-            if at == len(buffer):
-                return False
-            kind = buffer[at] & 0xF0
-            if kind not in (packets.PUBLISH, packets.PUBACK):
-                return True
-            try:
-                packet = packets.next_packet(buffer, at)
-            except ValueError:
-                return True
-            if packet is None or packet.end > len(buffer):
-                if not sock.fill(len(buffer) + 1 if packet is None else packet.end):
-                    return sock.ended
-                continue
-            if kind == packets.PUBACK:
-                answer = packets.puback(buffer, packet)
-                if answer is None:
-                    return True
-                sock.read_up_to(packet.end)
-                self._answered(*answer)
-            else:
-                message = packets.publish(buffer, packet, five=five)
-                if message is None:
-                    return True
-                sock.read_up_to(packet.end)
-                self._arrived(message)
-        return False
-
-    def _send_acknowledgements(self) -> None:
-        if not self._acknowledgements_due or not self._has_room():
-            return
-        self._acknowledgements_due = False
-        due = []
-        for packet_id, delivery in self._unacknowledged.items():
-            if not delivery.acknowledged:
-                break
-            due.append(packet_id)
-        for packet_id in due:
-            del self._unacknowledged[packet_id]
-        self._send(b"".join(map(packets.puback_bytes, due)))
-        self.acknowledgements_sent += len(due)
-
-    def _send_publishes(self) -> None:
-        while self._publishes and len(self._sent) < self._window and self._has_room():
-            publish = self._publishes.take()
-            if publish.message.qos:
-                packet_id = self._next_packet_id()
-                self._sent[packet_id] = publish
-                self._send(self._packet(publish, packet_id))
-            else:
-                self._send(self._packet(publish, 0))
-                self._finish(publish, Outcome.ACKNOWLEDGED)
-
-    def _send_again(self) -> None:
-        """What an earlier connection has sent, and the broker has not acknowledged, under the same packet ids."""
-        sent = list(self._sent.items())
-        for packet_id, publish in sent[: self._window]:
-            self._send(self._packet(publish, packet_id, duplicate=True))
-        for packet_id, _ in sent[self._window :]:
-            del self._sent[packet_id]
-        self._publishes.put_back(publish for _, publish in sent[self._window :])
-
-    def _packet(self, publish: Publish, packet_id: int, *, duplicate: bool = False) -> bytes:
-        message = publish.message
-        five = self._protocols[0] == FIVE
-        return packets.publish_bytes(
-            message.topic.encode(),
-            message.payload,
-            qos=message.qos,
-            retain=message.retain,
-            duplicate=duplicate,
-            packet_id=packet_id,
-            properties=packed_user_properties(message.properties) if five else b"",
-        )
-
-    def _has_room(self) -> bool:
-        """Whether more may wait to be written."""
-        sock = self._client.last_socket
-        return sock is not None and sock.has_room
-
-    def _send(self, data: bytes) -> None:
-        """Put whole packets behind those that wait to be written."""
-        if self._client.last_socket is not None:
-            self._client.last_socket.put(data)
-
-    def _next_packet_id(self) -> int:
-        """One that no message in flight has. paho counts its own from 1 up, one or two a connection."""
-        while True:
-            self._packet_id = _PACKET_ID_MIN + (self._packet_id + 1 - _PACKET_ID_MIN) % _PACKET_IDS
-            if self._packet_id not in self._sent:
-                return self._packet_id
 
     def _hang_up(self) -> None:
         """Close the socket from our side; paho notices when it reads."""
@@ -354,8 +250,7 @@ class Driver:
         deadline = time.monotonic() + _GOODBYE_TIMEOUT_S
         client = self._client
         with contextlib.suppress(Exception):
-            if self.open_generation is not None:
-                self._send_acknowledgements()
+            self.traffic.acknowledge(client)
             client.disconnect()
             while client.socket() is not None and _wants_to_write(client) and time.monotonic() < deadline:
                 self._waiter.wait(_GOODBYE_TIMEOUT_S, client.socket(), WRITE)
@@ -367,7 +262,7 @@ class Driver:
     def _connack(
         self, client: Client, data: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        self._reads += 1
+        self._handshakes += 1
         self._attempt_deadline = None
         if reason.is_failure:
             if not (reason.value == _UNSUPPORTED_VERSION and self._other_protocol()):
@@ -377,11 +272,13 @@ class Driver:
         self._after_failure.reset()
         self.rivals.opened()
         self.generation += 1
-        self.open_generation = self.generation
         self._session_present = flags.session_present
-        broker_max = getattr(properties, "ReceiveMaximum", None) or self._settings.inflight_max
-        self._window = min(self._settings.inflight_max, broker_max, _PACKET_IDS - 1)
-        self._send_again()
+        self.traffic.opened(
+            self._client,
+            self.generation,
+            five=self._protocols[0] == FIVE,
+            receive_max=getattr(properties, "ReceiveMaximum", None),
+        )
         if self._session.dropped and self._session.persistent:
             client.unsubscribe(list(self._session.dropped))
         if self._session.filters:
@@ -392,7 +289,7 @@ class Driver:
     def _suback(
         self, client: Client, data: object, packet_id: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
-        self._reads += 1
+        self._handshakes += 1
         if packet_id != self._subscribe_id:
             return
         refused = [
@@ -409,8 +306,7 @@ class Driver:
     def _opened(self) -> None:
         birth = self._listener.birth()
         if birth is not None:
-            self._birth = Publish(birth)
-            self._publishes.push_in(self._birth)
+            self.traffic.born(birth)
         self._log.info("mqtt_connected", protocol=self.protocol, session_present=self._session_present)
         self.usable.set()
         self.decided.set()
@@ -429,19 +325,16 @@ class Driver:
         self._closed()
 
     def _closed(self) -> None:
-        was_open, self.open_generation = self.open_generation is not None, None
+        was_open = self.open_generation is not None
         was_usable = self.usable.is_set()
         self._attempt_deadline = None
         self._waiter.forget()
-        self._unacknowledged.clear()
-        # The next connection begins with another, which says more.
-        for packet_id in [packet_id for packet_id, publish in self._sent.items() if publish is self._birth]:
-            self._finish(self._sent.pop(packet_id), Outcome.LOST)
+        self.traffic.closed()
         self.usable.clear()
         if was_open:
             if was_usable or self._taken_over:  # where a subscription is refused, it is we who hang up
                 self._count_loss()
-            self._tell(self._listener.closed)
+            self.traffic.tell(self._listener.closed)
 
     def _count_loss(self) -> None:
         taken_over, self._taken_over = self._taken_over, False
@@ -451,7 +344,7 @@ class Driver:
             self._after_loss.reset()
         if self.rivals.contested:
             said = "the broker says that the session was taken over"
-            self._tell(
+            self.traffic.tell(
                 partial(self._listener.contested, said if taken_over else "connections end soon, time and again")
             )
 
@@ -475,68 +368,14 @@ class Driver:
             return False
         self._protocols = self._protocols[1:] + self._protocols[:1]
         self._closed()
-        self._publishes.put_back(self._sent.values())
-        self._sent.clear()
+        self.traffic.put_back()
         _retire(self._client)
         self._client = self._make_client()
         self._at_once = self._attempts < 2
         return True
 
     def _received(self, client: Client, data: object, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""
-        published = packets.Published(
-            topic, bytes(message.payload), message.qos, message.retain, message.dup, message.mid
-        )
-        self._arrived(published, pairs_of(message.properties))
-
-    def _arrived(self, message: packets.Published, properties: tuple[tuple[str, str], ...] = ()) -> None:
-        self._reads += 1
-        generation = self.open_generation
-        if generation is None:
-            return
-        topic, payload, qos, retain, duplicate, packet_id = message
-        if qos and packet_id in self._unacknowledged:
-            return  # sent again on this very connection (NATS does, after its ack_wait): it is in hand
-        delivery = Delivery(
-            topic, payload, qos, retain, duplicate, generation, time.time(), packet_id, properties=properties
-        )
-        if qos:
-            self._unacknowledged[packet_id] = delivery
-        self._listener.received(delivery)
-        if not self._may_read():
-            _pause(self._client.socket(), True)
-
-    def _answered(self, packet_id: int, reason: int) -> None:
-        """The broker has answered a publish."""
-        self._reads += 1
-        publish = self._sent.pop(packet_id, None)
-        if publish is None:
-            return
-        outcome = Outcome.ACKNOWLEDGED
-        if reason >= packets.REFUSAL:
-            outcome = Outcome.REFUSED
-            self._sparse_log.warning(
-                "mqtt_publish_refused",
-                broker=self._broker,
-                topic=publish.message.topic,
-                reason=refusals.of_publish(reason),
-            )
-        elif reason == packets.NO_SUBSCRIBERS:
-            outcome = Outcome.NO_SUBSCRIBERS
-        self._finish(publish, outcome)
-
-    def _finish(self, publish: Publish, outcome: Outcome) -> None:
-        self._tell(partial(self._publishes.finish, publish, outcome))
-
-    def _tell(self, call: Callable[[], None]) -> None:
-        """Tell somebody what cannot be told again: whoever fails at that takes neither this thread nor others along."""
-        try:
-            call()
-        except Exception:
-            self._log.exception("mqtt_listener_failed")
+        self.traffic.received(self._client, message)
 
     def _subscriptions(self) -> list[Any]:
         if self._protocols[0] == FIVE:
@@ -578,7 +417,7 @@ def _pause(sock: Any, paused: bool) -> None:
 
 
 def _retire(client: Client) -> None:
-    client.on_disconnect = client.on_publish = client.on_message = None
+    client.on_disconnect = client.on_message = None
     sock: Any = client.socket()
     if sock is not None:
         with contextlib.suppress(OSError):

@@ -87,7 +87,7 @@ class MqttLink:
     @property
     def sent_acknowledgements(self) -> int:
         """Acknowledgements sent so far."""
-        return self._driver.acknowledgements_sent
+        return self._driver.traffic.acknowledgements_sent
 
     @property
     def discarded_acknowledgements(self) -> int:

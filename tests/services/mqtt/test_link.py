@@ -173,9 +173,9 @@ def test_a_message_that_comes_again_on_the_same_connection_is_known_to_be_in_han
 ) -> None:
     got: list[Delivery] = []
     subscriber = link("sub", filters=[Filter("a/+")], on_message=got.append)
-    reads = subscriber._driver._reads
+    reads = subscriber._driver.traffic.reads
     link("pub").publish("a/b", b"1")
-    wait_for(lambda: subscriber._driver._reads >= reads + 3, "the message, and again after ack_wait, twice")
+    wait_for(lambda: subscriber._driver.traffic.reads >= reads + 3, "the message, and again after ack_wait, twice")
     assert payloads(got) == [b"1"]
     subscriber.acknowledge(got)
     wait_for(lambda: subscriber.sent_acknowledgements == 1, "one acknowledgement")
