@@ -172,15 +172,7 @@ class Pipeline:
 
     def _add_final(self, answered: Answered, row: int, decided: Decided) -> None:
         sample, result = answered.observed.samples[row], answered.observed.result
-        payload = answered.half.labels.confident_json(
-            *sample.key,
-            exit_index=int(result.exit_index[row]),
-            class_index=int(result.class_index[row]),
-            confidence=float(result.confidence[row]),
-            in_domain=bool(result.in_domain[row]),
-            captured_at=sample.captured_at,
-            probabilities=None if result.probabilities is None else result.probabilities[row],
-        )
+        payload = answered.half.labels.confident_json(sample.key, sample.captured_at, result, row)
         decided.batch.rows.append(self._row(answered.half, sample, payload, None, None))
         decided.finals.append((sample.key, payload))
         answered.left.append(sample.arrival)
@@ -189,16 +181,7 @@ class Pipeline:
         half, sample, result = answered.half, answered.observed.samples[row], answered.observed.result
         features = result.features[row]
         assert features is not None
-        confidence, in_domain = float(result.confidence[row]), bool(result.in_domain[row])
-        label = half.labels.provisional(
-            *sample.key,
-            exit_index=half.labels.last_exit,
-            class_index=int(result.class_index[row]),
-            confidence=confidence,
-            in_domain=in_domain,
-            captured_at=sample.captured_at,
-            probabilities=None if result.probabilities is None else result.probabilities[row],
-        )
+        label = half.labels.provisional(sample.key, sample.captured_at, result, row)
         known = half.repeats.of(sample, features)
         if known is not None:
             if isinstance(known, str):
@@ -209,12 +192,12 @@ class Pipeline:
             return
         payload = label.encode()
         traceparent = answered.observed.spans.traceparent(sample.key)
-        guarded = half.network.settings.guard and not in_domain
+        guarded = half.network.settings.guard and not result.in_domain[row]
         escalation = half.escalations.make(
             sample.key, sample.captured_at, result, row, traceparent=traceparent, guarded=guarded
         )
         # Out of domain it means nothing how sure an exit is: where there is no room, the others are shed first.
-        shed_by = 0.0 if guarded else confidence
+        shed_by = 0.0 if guarded else float(result.confidence[row])
         decided.batch.rows.append(self._row(half, sample, payload, escalation.encode(), shed_by))
         answered.escalations.append(escalation)
         deadline_s = self._edge.deadline_of(sample.arrival.input_index)

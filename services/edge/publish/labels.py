@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid_model import energy
 from hybrid_model.bundle import Manifest
-from services.edge.journal.records import Network
+from hybrid_model.runtime import EdgeResult
+from services.edge.journal.records import Key, Network
 from services.edge.repeats import KnownAnswer
 from services.messages import Label, LabelReason, Reply, encoded_json
 
@@ -33,7 +33,7 @@ class LabelMaker:
         self.classes = tuple(manifest.classes)
         self._texts_of: dict[tuple[int, int, bool], tuple[str, str, str]] = {}
         exits = range(len(manifest.exits))
-        self.last_exit = exits[-1]
+        self._last_exit = exits[-1]
         self._exit_energy_j = [energy.path_energy_j(manifest.layers, number) for number in exits]
         self._cut_energy_j = energy.path_energy_j(manifest.layers, "cut")
         self._cloud_energy_j = energy.path_energy_j(manifest.layers, "cloud")
@@ -43,19 +43,32 @@ class LabelMaker:
         """What replies to this bundle's escalations will need."""
         return Network(self.network_id, self.bundle, self.classes, self._cloud_energy_j)
 
-    def confident(
-        self,
-        device: str,
-        sample: str,
-        *,
-        exit_index: int,
-        class_index: int,
-        confidence: float,
-        in_domain: bool,
-        captured_at: float,
-        probabilities: NDArray[np.float32] | None = None,
-    ) -> Label:
-        """The final label of a sample that left at an exit."""
+    def confident(self, key: Key, captured_at: float, result: EdgeResult, row: int) -> Label:
+        """The final label of the sample `key`, which left at an exit, in row `row` of a result."""
+        return self._label(key, captured_at, result, row, int(result.exit_index[row]))
+
+    def confident_json(self, key: Key, captured_at: float, result: EdgeResult, row: int) -> bytes:
+        """`confident(...).encode()`, byte for byte, without an object for each: most labels are these."""
+        confidence = float(result.confidence[row])
+        if self._top or type(captured_at) is not float or not math.isfinite(confidence + captured_at):
+            return self.confident(key, captured_at, result, row).encode()
+        answer, left, end = self._texts(
+            int(result.exit_index[row]), int(result.class_index[row]), bool(result.in_domain[row])
+        )
+        device, sample = key
+        return (
+            f'{{"id":{encoded_json(sample)},"device":{encoded_json(device)}{answer}{_rounded(confidence)!r}'
+            f'{left}{captured_at!r},"decided_at":{time.time()!r}{end}'
+        ).encode()
+
+    def provisional(self, key: Key, captured_at: float, result: EdgeResult, row: int) -> Label:
+        """What the edge thinks of a hard sample at its deepest exit."""
+        sure = self._label(key, captured_at, result, row, self._last_exit)
+        return replace(sure, status="provisional", reason="escalated", energy_j=self._cut_energy_j)
+
+    def _label(self, key: Key, captured_at: float, result: EdgeResult, row: int, exit_index: int) -> Label:
+        device, sample = key
+        class_index, confidence = int(result.class_index[row]), float(result.confidence[row])
         return Label(
             id=sample,
             device=device,
@@ -70,39 +83,9 @@ class LabelMaker:
             decided_at=time.time(),
             bundle=self.bundle,
             energy_j=self._exit_energy_j[exit_index],
-            in_domain=in_domain,
-            top=self._best(class_index, confidence, probabilities),
+            in_domain=bool(result.in_domain[row]),
+            top=self._best(class_index, confidence, result, row),
         )
-
-    def confident_json(
-        self,
-        device: str,
-        sample: str,
-        *,
-        exit_index: int,
-        class_index: int,
-        confidence: float,
-        in_domain: bool,
-        captured_at: float,
-        probabilities: NDArray[np.float32] | None = None,
-    ) -> bytes:
-        """`confident(...).encode()`, byte for byte, without an object for each: most labels are these."""
-        if self._top or type(captured_at) is not float or not math.isfinite(confidence + captured_at):
-            return self.confident(
-                device,
-                sample,
-                exit_index=exit_index,
-                class_index=class_index,
-                confidence=confidence,
-                in_domain=in_domain,
-                captured_at=captured_at,
-                probabilities=probabilities,
-            ).encode()
-        answer, left, end = self._texts(exit_index, class_index, in_domain)
-        who = f'{{"id":{encoded_json(sample)},"device":{encoded_json(device)}'
-        return (
-            f'{who}{answer}{_rounded(confidence)!r}{left}{captured_at!r},"decided_at":{time.time()!r}{end}'
-        ).encode()
 
     def _texts(self, exit_index: int, class_index: int, in_domain: bool) -> tuple[str, str, str]:
         """What is the same in every label of a class that leaves at an exit: before and behind its numbers."""
@@ -118,41 +101,17 @@ class LabelMaker:
         return texts
 
     def _best(
-        self, class_index: int, confidence: float, probabilities: NDArray[np.float32] | None
+        self, class_index: int, confidence: float, result: EdgeResult, row: int
     ) -> tuple[tuple[int, str, float], ...] | None:
         """The most probable classes; the label's own first, with the same number. None of what is not finite."""
-        if not self._top or probabilities is None:
+        if not self._top or result.probabilities is None:
             return None
+        probabilities = result.probabilities[row]
         if not np.isfinite(probabilities).all():
             return ()
         others = [int(one) for one in np.argsort(-probabilities, kind="stable") if one != class_index]
         chosen = [(class_index, confidence), *((one, float(probabilities[one])) for one in others[: self._top - 1])]
         return tuple((one, self.classes[one], _rounded(probability)) for one, probability in chosen)
-
-    def provisional(
-        self,
-        device: str,
-        sample: str,
-        *,
-        exit_index: int,
-        class_index: int,
-        confidence: float,
-        in_domain: bool,
-        captured_at: float,
-        probabilities: NDArray[np.float32] | None = None,
-    ) -> Label:
-        """What the edge thinks of a hard sample at its deepest exit."""
-        sure = self.confident(
-            device,
-            sample,
-            exit_index=exit_index,
-            class_index=class_index,
-            confidence=confidence,
-            in_domain=in_domain,
-            captured_at=captured_at,
-            probabilities=probabilities,
-        )
-        return replace(sure, status="provisional", reason="escalated", energy_j=self._cut_energy_j)
 
 
 def cloud_final(edge: Label, reply: Reply, network: Network) -> Label:

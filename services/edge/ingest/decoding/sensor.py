@@ -182,8 +182,8 @@ def _marked(rows: npt.NDArray[np.float32], seq: int | None, t: float | None, rat
     return Readings(rows, round(t * 1e6), 1 if rate_hz is None else max(1, round(1e6 / rate_hz)), t, timed=True)
 
 
-def _table(values: Any, channels: int, rows_max: int) -> tuple[list[list[Any]], int]:
-    """Rows of `channels` things each, from a value, a row or a list of rows; and how many rows."""
+def _listed(values: Any, rows_max: int) -> list[Any]:
+    """A list of rows, from a value, a row or a list of rows. Raises MessageError."""
     if not isinstance(values, list):
         values = [values]
     if not values:
@@ -192,21 +192,22 @@ def _table(values: Any, channels: int, rows_max: int) -> tuple[list[list[Any]], 
         values = [values]
     if len(values) > rows_max:
         raise MessageError("too_many_rows", f"{len(values)} rows, {rows_max} are allowed")
-    for row in values:
+    listed: list[Any] = values
+    return listed
+
+
+def _table(values: Any, channels: int, rows_max: int) -> tuple[list[list[Any]], int]:
+    """Rows of `channels` things each, of any kind; and how many rows."""
+    rows = _listed(values, rows_max)
+    for row in rows:
         if not isinstance(row, list) or len(row) != channels:
             raise MessageError("wrong_shape", f"a row is {brief(row)}, and the bundle takes {channels} channels")
-    return values, len(values)
+    return rows, len(rows)
 
 
 def _rows(values: Any, channels: int, rows_max: int) -> npt.NDArray[np.float32]:
-    if not isinstance(values, list):
-        values = [values]
-    if not values:
-        raise MessageError("wrong_shape", "no values")
-    if not isinstance(values[0], list):
-        values = [values]
-    if len(values) > rows_max:
-        raise MessageError("too_many_rows", f"{len(values)} rows, {rows_max} are allowed")
+    """Rows of `channels` numbers each."""
+    values = _listed(values, rows_max)
     try:
         found = np.array(values)
     except (ValueError, OverflowError):

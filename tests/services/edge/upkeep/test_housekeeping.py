@@ -31,14 +31,7 @@ def hard(site: Site, number: int) -> tuple[NewRow, Escalation]:
     maker = EscalationMaker(site=SITE, worker=WORKER, network_id=manifest.network_id)
     escalation = maker.make(key, 1e9, result, 0)
     confidence = float(result.confidence[0])
-    label = LabelMaker(manifest).provisional(
-        *key,
-        exit_index=0,
-        class_index=int(result.class_index[0]),
-        confidence=confidence,
-        in_domain=True,
-        captured_at=1e9,
-    )
+    label = LabelMaker(manifest).provisional(key, 1e9, result, 0)
     row = NewRow(
         key, b"h", label.encode(), escalation.encode(), manifest.network_id, 1, None, 1e9, confidence=confidence
     )
