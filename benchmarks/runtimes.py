@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.torch_twin import forward, weights_of
 from benchmarks.twin import Twin
 
 Runner = Callable[[], Any]
@@ -63,35 +64,12 @@ def torch(twin: Twin, int8: bool) -> Runner:
         raise LookupError("torch is measured in float32")
     th = importlib.import_module("torch")
     th.set_num_threads(1)
-    weights = {
-        n.out: (
-            th.from_numpy(n.weight.transpose(3, 2, 0, 1).copy()).to(memory_format=th.channels_last),
-            th.from_numpy(n.bias),
-        )
-        for n in twin.nodes
-        if n.weight is not None and n.bias is not None
-    }
-
-    def forward(x: Any) -> Any:
-        tensors = {"input": x}
-        for n in twin.nodes:
-            source = tensors[n.inputs[0]]
-            if n.kind == "conv":
-                y = th.nn.functional.conv2d(source, *weights[n.out], stride=n.stride, padding=n.padding)
-            elif n.kind == "add":
-                y = source + tensors[n.inputs[1]]
-            elif n.kind == "repeat":
-                y = th.cat([source] * n.times, dim=1)
-            else:
-                y = getattr(th.nn.functional, f"{n.kind}2d")(source, n.kernel, n.stride)
-            tensors[n.out] = th.relu_(y) if n.relu else y
-        return [tensors[name] for name in twin.outputs]
-
+    weights = weights_of(th, twin)
     x = th.from_numpy(_input(twin)).contiguous(memory_format=th.channels_last)
 
     def run() -> Any:
         with th.inference_mode():
-            return forward(x)
+            return forward(th, twin, weights, x)
 
     return run
 

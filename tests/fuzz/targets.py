@@ -6,14 +6,10 @@ A function also checks what it promises of the things that it accepts. Seeds are
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgpack
 import numpy as np
 from opentelemetry.trace import get_current_span
 
@@ -24,13 +20,10 @@ from hybrid_model.runtime import EdgeEngine
 from services import settings
 from services.edge.channels import TooManyPendingError
 from services.edge.errors import EdgeError
-from services.edge.ingest.decoding import payload_kind
 from services.edge.window import WindowRule, WindowState, advance
 from services.feature_stream import dead
 from services.feature_stream.dead import LetterId
 from services.messages import (
-    Audit,
-    Budget,
     Control,
     Escalation,
     Label,
@@ -44,10 +37,9 @@ from services.messages import (
     traceparent,
 )
 from services.security.feature_keys import FeatureKeys, KeyUnknownError
-from services.settings import InputSettings, LimitSettings, SettingsError
-from services.sources.encodings import encode
+from services.settings import SettingsError
 from services.traces.tracers import context_of, sampled, traceparent_of
-from tests.fuzz import inputs
+from tests.fuzz import inputs, material, seeds
 from tests.hybrid_model import small_bundle
 
 M = TypeVar("M", Sample, Escalation, Reply, Label, Status, Control)
@@ -81,25 +73,25 @@ class Target:
 
 
 def payload_sample(payload: bytes) -> None:
-    _whole(_decoder("digits", "sample"), payload)
+    _whole(material.decoder("digits", "sample"), payload)
 
 
 def payload_image(payload: bytes) -> None:
-    _whole(_decoder("digits", "image"), payload)
+    _whole(material.decoder("digits", "image"), payload)
 
 
 def payload_image_resized(payload: bytes) -> None:
-    _whole(_decoder("digits", "image", fit="resize"), payload)
+    _whole(material.decoder("digits", "image", fit="resize"), payload)
 
 
 def payload_array(payload: bytes) -> None:
-    _whole(_decoder("digits", "array"), payload)
+    _whole(material.decoder("digits", "array"), payload)
 
 
 def payload_sensor(payload: bytes) -> None:
     """Readings, and the windows that they lead to."""
-    expected = _manifest("har").input
-    readings = _decoder("har", "sensor").readings(payload)
+    expected = material.manifest("har").input
+    readings = material.decoder("har", "sensor").readings(payload)
     assert readings.rows.dtype == np.float32
     assert np.isfinite(readings.rows).all()
     length, channels = expected.shape[1], expected.shape[2]
@@ -117,7 +109,7 @@ def topic_level(payload: bytes) -> None:
 
 def _whole(decoder: Any, payload: bytes) -> None:
     decoded = decoder.sample(payload, 1.0)
-    assert decoded.array.shape == tuple(_manifest("digits").input.shape)
+    assert decoded.array.shape == tuple(material.manifest("digits").input.shape)
     assert decoded.array.dtype == np.uint8
     assert decoded.id
 
@@ -167,7 +159,7 @@ def features(payload: bytes) -> None:
 
 def encrypted_features(payload: bytes) -> None:
     """An escalation whose features are encrypted, and may have been altered."""
-    opened = _keys().decrypt(Escalation.decode(payload))
+    opened = material.keys().decrypt(Escalation.decode(payload))
     assert opened.key is None
 
 
@@ -175,11 +167,11 @@ def encrypted_features(payload: bytes) -> None:
 
 
 def key_file(payload: bytes) -> None:
-    assert FeatureKeys(_written("fuzzed.keys", payload), setting="redis.feature_key_file").ids
+    assert FeatureKeys(material.written("fuzzed.keys", payload), setting="redis.feature_key_file").ids
 
 
 def bundle_file(payload: bytes) -> None:
-    bundle.load(_written("fuzzed.dew", payload), cloud=True)
+    bundle.load(material.written("fuzzed.dew", payload), cloud=True)
 
 
 def bundle_manifest(payload: bytes) -> None:
@@ -192,11 +184,11 @@ def bundle_content(payload: bytes) -> None:
 
     Four bytes of the payload are one edit: two choose the place, two the value.
     """
-    content = json.loads(_small_manifest())
+    content = json.loads(material.small_manifest())
     for start in range(0, min(len(payload), 32) - 3, 4):
         place, kind, value = int.from_bytes(payload[start : start + 2], "big"), *payload[start + 2 : start + 4]
         _edit(content, place, kind, value)
-    path = _folder() / "content.dew"
+    path = material.folder() / "content.dew"
     _, edge, cloud = small_bundle.small_network()
     try:
         checked = Manifest.model_validate(content)
@@ -214,223 +206,7 @@ def bundle_content(payload: bytes) -> None:
 
 
 def settings_file(payload: bytes) -> None:
-    settings.load(_written("fuzzed.toml", payload))
-
-
-# Seeds
-
-
-def _sample_seeds() -> list[bytes]:
-    picture = _picture()
-    shape = picture.shape
-    found = [Sample("a-1", 1.5, "array", shape, "uint8", picture.tobytes())]
-    found += [Sample("a-2", 1.5, "image", shape, "uint8", encode(picture, kind)) for kind in ("png", "jpeg", "webp")]
-    found.append(replace(found[0], traceparent=PARENT))
-    return [one.encode() for one in found]
-
-
-def _image_seeds() -> list[bytes]:
-    return [encode(_picture(), kind) for kind in ("png", "jpeg", "webp")]
-
-
-def _resized_seeds() -> list[bytes]:
-    colours = np.random.default_rng(1).integers(0, 256, (21, 13, 3), dtype=np.uint8)
-    return [*_image_seeds(), *(encode(colours, kind) for kind in ("png", "jpeg", "webp"))]
-
-
-def _array_seeds() -> list[bytes]:
-    return [_picture().tobytes()]
-
-
-def _sensor_seeds() -> list[bytes]:
-    row = [round(0.1 * n, 3) for n in range(9)]
-    fields: list[dict[str, Any]] = [
-        {"seq": 10, "t": 1.02, "values": [row, row]},
-        {"t": 1e9, "values": row},
-        {"seq": 2**40, "values": [row] * 130},
-        {"values": [row]},
-    ]
-    return [json.dumps(one).encode() for one in fields]
-
-
-def _topic_seeds() -> list[bytes]:
-    return [level_of_device(name).encode() for name in ("camera-1", "a/b", "Kühlraum 3", "#+%")]
-
-
-ESCALATION = Escalation("s-1", "home", "edge-1", "cam", "0123456789ab", 1, ((3, 0.5), (4, 0.25)), b"\x01" * 32, 12.5)
-
-
-AUDIT = replace(ESCALATION, audit=Audit(exit=1, share=0.01))
-PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-TRACED = replace(ESCALATION, traceparent=PARENT)
-
-
-def _escalation_seeds() -> list[bytes]:
-    return [one.encode() for one in (ESCALATION, AUDIT, TRACED)]
-
-
-def _parent_seeds() -> list[bytes]:
-    return [PARENT.encode(), PARENT[:-2].encode() + b"00"]
-
-
-def _encrypted_seeds() -> list[bytes]:
-    return [_keys().encrypt(ESCALATION).encode(), ESCALATION.encode(), _keys().encrypt(AUDIT).encode()]
-
-
-def _letter_seeds() -> list[bytes]:
-    letter = {
-        "v": 1,
-        "entry_id": "1-0",
-        "payload": ESCALATION.encode(),
-        "error": "wrong_features: 31 bytes instead of 32",
-        "worker": "cloud-1",
-        "at": 12.5,
-        "history": ["1.5 cloud-1 started"],
-    }
-    return [msgpack.packb(letter), msgpack.packb({**letter, "payload": None})]
-
-
-def _reply_seeds() -> list[bytes]:
-    return [Reply("cam", "s", 1, 3, 0.5, None).encode(), Reply("cam", "s", 2, None, None, "no").encode()]
-
-
-def _label_seeds() -> list[bytes]:
-    return [
-        Label("s", "cam", 3, "three", 0.5, 1, "final", "confident", False, 1.0, 2.0, "digits@0123", 1e-6).encode(),
-        Label("s", "cam", 3, "3", None, "cloud", "correction", "escalated", True, 1.0, 2.0, "d@1", None).encode(),
-        Label(
-            "s", "cam", 3, "3", 0.5, "cloud", "final", "reused", True, 1.0, 2.0, "d@1", 1e-6, reused_from="r"
-        ).encode(),
-    ]
-
-
-def _status_seeds() -> list[bytes]:
-    control = {"mode": "fixed", "point": 1}
-    return [
-        Status("online", "edge-1", "digits@0123", "avx2", control).encode(),
-        Status("online", "edge-1", "a@1", "avx2", control, networks={"a": control, "b": control}).encode(),
-    ]
-
-
-def _control_seeds() -> list[bytes]:
-    return [Control("fixed", 3).encode(), Control("budget", None, Budget("escalated_share", 0.2)).encode()]
-
-
-def _feature_seeds() -> list[bytes]:
-    codes = np.random.default_rng(0).integers(0, 2, (4, 4, 5), dtype=np.uint8)
-    return [bytes([bits - 1]) + cut.pack(codes, bits) for bits in (1, 2, 3, 4)]
-
-
-def _bundle_seeds() -> list[bytes]:
-    path = _folder() / "seed.dew"
-    bundle.save(path, *small_bundle.small_network())
-    return [path.read_bytes()]
-
-
-@cache
-def _small_manifest() -> bytes:
-    path = _folder() / "small.dew"
-    bundle.save(path, *small_bundle.small_network())
-    return bundle.load(path).manifest.to_json_bytes()
-
-
-def _settings_seeds() -> list[bytes]:
-    text = """
-[site]
-name = "hall-3"
-[mqtt]
-host = "broker"
-port = 8883
-tls = { enabled = true, ca_file = "/ca.pem" }
-[redis]
-partitions = 4
-timeout_s = 1.5
-[edge]
-bundle = "har"
-batch_max = 8
-inputs = [{ topic = "dewpoint/{site}/in/{device}", kind = "sensor", window = { length = 128, hop = 64 } }]
-[cloud]
-bundles = ["digits", "har"]
-[log]
-format = "json"
-"""
-    return [text.encode(), b"", b"[edge]\nthresholds = [0.5, 0.25]\n"]
-
-
-TARGETS = [
-    Target("payload_sample", payload_sample, (MessageError,), _sample_seeds),
-    Target("payload_image", payload_image, (MessageError,), _image_seeds, share=0.5),
-    Target("payload_image_resized", payload_image_resized, (MessageError,), _resized_seeds, share=0.5),
-    Target("payload_array", payload_array, (MessageError,), _array_seeds, share=0.5),
-    Target("payload_sensor", payload_sensor, (MessageError,), _sensor_seeds),
-    Target("input_picture", inputs.picture, (MessageError,), inputs.picture_seeds),
-    Target("input_array", inputs.array, (MessageError,), inputs.array_seeds, share=0.3),
-    Target("input_fields", inputs.fields, (MessageError,), inputs.fields_seeds),
-    Target("input_channel", inputs.channel, (MessageError, TooManyPendingError), inputs.channel_seeds),
-    Target("input_path", inputs.path, (MessageError, EdgeError), inputs.path_seeds, share=0.5),
-    Target("appearance", inputs.looks, (), inputs.looks_seeds, share=0.5),
-    Target("topic_level", topic_level, (MessageError,), _topic_seeds, share=0.5),
-    Target("message_sample", message(Sample), (MessageError,), _sample_seeds),
-    Target("message_escalation", message(Escalation), (MessageError,), _escalation_seeds),
-    Target("trace_parent", trace_parent, (MessageError,), _parent_seeds, share=0.5),
-    Target("escalation_head", escalation_head, (MessageError,), lambda: [ESCALATION.encode()], share=0.5),
-    Target("message_reply", message(Reply), (MessageError,), _reply_seeds),
-    Target("message_label", message(Label), (MessageError,), _label_seeds),
-    Target("message_status", message(Status), (MessageError,), _status_seeds),
-    Target("message_control", message(Control), (MessageError,), _control_seeds),
-    Target("dead_letter", dead_letter, (), _letter_seeds),
-    Target("letter_id", letter_id, (ValueError,), lambda: [b"0123456789ab.0/1795245811402-0"], share=0.5),
-    Target("features", features, (CutError,), _feature_seeds),
-    Target("encrypted_features", encrypted_features, (MessageError, KeyUnknownError), _encrypted_seeds),
-    Target("key_file", key_file, (SettingsError,), lambda: [_KEY_FILE], share=0.3),
-    Target("bundle_file", bundle_file, (BundleError,), _bundle_seeds, share=0.2),
-    Target("bundle_manifest", bundle_manifest, (ValueError,), lambda: [_small_manifest()], share=0.2),
-    Target("bundle_content", bundle_content, (BundleError,), lambda: [b""], share=0.1, guided=False),
-    Target("settings_file", settings_file, (SettingsError,), _settings_seeds, share=0.2),
-]
-
-
-# Helpers
-
-
-@cache
-def _folder() -> Path:
-    found = tempfile.TemporaryDirectory(prefix="dewpoint-fuzz-")
-    _KEPT.append(found)
-    return Path(found.name)
-
-
-_KEPT: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def _written(name: str, payload: bytes) -> Path:
-    path = _folder() / name
-    path.write_bytes(payload)
-    return path
-
-
-_KEY_FILE = b"# new\n" + b"0123456789abcdef" * 4 + b"\n\n# old\n" + b"fedcba9876543210" * 4 + b"\n"
-
-
-@cache
-def _keys() -> FeatureKeys:
-    return FeatureKeys(_written("seed.keys", _KEY_FILE), setting="redis.feature_key_file")
-
-
-@cache
-def _manifest(name: str) -> Manifest:
-    return bundle.load(bundle.resolve(name)).manifest
-
-
-@cache
-def _decoder(name: str, kind: str, fit: str = "exact") -> Any:
-    takes = InputSettings(kind=kind, fit=fit)
-    return payload_kind(_manifest(name).input, takes, LimitSettings(image_pixels_max=1 << 20, reading_rows_max=256))
-
-
-@cache
-def _picture() -> Any:
-    return np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8)
+    settings.load(material.written("fuzzed.toml", payload))
 
 
 def _edit(content: Any, place: int, kind: int, value: int) -> None:
@@ -452,3 +228,36 @@ def _edit(content: Any, place: int, kind: int, value: int) -> None:
         leaves[(place + value) % len(leaves)][0],
     ]  # fmt: skip
     node[key] = json.loads(json.dumps(choices[kind % len(choices)]))
+
+
+TARGETS = [
+    Target("payload_sample", payload_sample, (MessageError,), seeds.sample_seeds),
+    Target("payload_image", payload_image, (MessageError,), seeds.image_seeds, share=0.5),
+    Target("payload_image_resized", payload_image_resized, (MessageError,), seeds.resized_seeds, share=0.5),
+    Target("payload_array", payload_array, (MessageError,), seeds.array_seeds, share=0.5),
+    Target("payload_sensor", payload_sensor, (MessageError,), seeds.sensor_seeds),
+    Target("input_picture", inputs.picture, (MessageError,), inputs.picture_seeds),
+    Target("input_array", inputs.array, (MessageError,), inputs.array_seeds, share=0.3),
+    Target("input_fields", inputs.fields, (MessageError,), inputs.fields_seeds),
+    Target("input_channel", inputs.channel, (MessageError, TooManyPendingError), inputs.channel_seeds),
+    Target("input_path", inputs.path, (MessageError, EdgeError), inputs.path_seeds, share=0.5),
+    Target("appearance", inputs.looks, (), inputs.looks_seeds, share=0.5),
+    Target("topic_level", topic_level, (MessageError,), seeds.topic_seeds, share=0.5),
+    Target("message_sample", message(Sample), (MessageError,), seeds.sample_seeds),
+    Target("message_escalation", message(Escalation), (MessageError,), seeds.escalation_seeds),
+    Target("trace_parent", trace_parent, (MessageError,), seeds.parent_seeds, share=0.5),
+    Target("escalation_head", escalation_head, (MessageError,), lambda: [seeds.ESCALATION.encode()], share=0.5),
+    Target("message_reply", message(Reply), (MessageError,), seeds.reply_seeds),
+    Target("message_label", message(Label), (MessageError,), seeds.label_seeds),
+    Target("message_status", message(Status), (MessageError,), seeds.status_seeds),
+    Target("message_control", message(Control), (MessageError,), seeds.control_seeds),
+    Target("dead_letter", dead_letter, (), seeds.letter_seeds),
+    Target("letter_id", letter_id, (ValueError,), lambda: [b"0123456789ab.0/1795245811402-0"], share=0.5),
+    Target("features", features, (CutError,), seeds.feature_seeds),
+    Target("encrypted_features", encrypted_features, (MessageError, KeyUnknownError), seeds.encrypted_seeds),
+    Target("key_file", key_file, (SettingsError,), lambda: [material.KEY_FILE], share=0.3),
+    Target("bundle_file", bundle_file, (BundleError,), seeds.bundle_seeds, share=0.2),
+    Target("bundle_manifest", bundle_manifest, (ValueError,), lambda: [material.small_manifest()], share=0.2),
+    Target("bundle_content", bundle_content, (BundleError,), lambda: [b""], share=0.1, guided=False),
+    Target("settings_file", settings_file, (SettingsError,), seeds.settings_seeds, share=0.2),
+]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.twin import Twin, twin_of
+from benchmarks.torch_twin import forward, weights_of
+from benchmarks.twin import twin_of
 from hybrid_model import bundle as bundle_file
 
 
@@ -43,14 +44,7 @@ class WholeNetwork:
         loaded = bundle_file.load(bundle_file.resolve(net), cloud=True)
         self._cloud = _cloud_half(torch, loaded)
         self._twin = twin_of(loaded, with_cut=True)
-        self._weights = {
-            node.out: (
-                torch.from_numpy(node.weight.transpose(3, 2, 0, 1).copy()).to(memory_format=torch.channels_last),
-                torch.from_numpy(node.bias),
-            )
-            for node in self._twin.nodes
-            if node.weight is not None and node.bias is not None
-        }
+        self._weights = weights_of(torch, self._twin)
         self.shape = self._twin.shapes["input"]
 
     def answer(self, batch: npt.NDArray[np.uint8]) -> list[int]:
@@ -71,20 +65,3 @@ def _cloud_half(torch: Any, loaded: bundle_file.Bundle) -> Any:
     state = {name: torch.from_numpy(array.astype(np.float32)) for name, array in loaded.cloud.items()}
     network.load_state_dict(state, strict=False)
     return network.eval().requires_grad_(False).cloud_half
-
-
-def forward(torch: Any, twin: Twin, weights: dict[str, Any], x: Any) -> list[Any]:
-    """The outputs of a twin on x (N, C, H, W)."""
-    tensors = {"input": x}
-    for node in twin.nodes:
-        source = tensors[node.inputs[0]]
-        if node.kind == "conv":
-            y = torch.nn.functional.conv2d(source, *weights[node.out], stride=node.stride, padding=node.padding)
-        elif node.kind == "add":
-            y = source + tensors[node.inputs[1]]
-        elif node.kind == "repeat":
-            y = torch.cat([source] * node.times, dim=1)
-        else:
-            y = getattr(torch.nn.functional, f"{node.kind}2d")(source, node.kernel, node.stride)
-        tensors[node.out] = torch.relu_(y) if node.relu else y
-    return [tensors[name] for name in twin.outputs]
