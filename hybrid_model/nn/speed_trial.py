@@ -1,8 +1,8 @@
 """Which precision, and how many threads, a cloud half is fastest with here: tried for a fraction of a second at load.
 
 What is tried are samples made up: they take as long as real ones. On a CPU one thread tries, which other work on the
-machine disturbs least. Whether the classes agree was measured before, on
-the calibration split (`hybrid_model.calibration.bf16`).
+machine disturbs least. Whether the classes agree was measured before, on the calibration split
+(`hybrid_model.calibration.bf16`).
 """
 
 from __future__ import annotations
